@@ -1,0 +1,1 @@
+"""The commands of `nines`; one thin file each."""

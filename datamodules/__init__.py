@@ -1,0 +1,1 @@
+"""Data on disk to batches: schemas, readers, splits, mixtures and loaders."""

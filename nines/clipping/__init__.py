@@ -1,0 +1,1 @@
+"""Gradient clipping strategies; one a file."""

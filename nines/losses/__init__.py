@@ -1,0 +1,1 @@
+"""Losses for binary classification under class imbalance; one strategy a file."""

@@ -1,0 +1,1 @@
+"""Thresholds, error rates with intervals, ranking metrics: numpy and scipy only."""
