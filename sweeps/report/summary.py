@@ -1,0 +1,94 @@
+"""The table that ends a sweep in the terminal: every trial on one line, the best first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from sweeps.definition import SweepDefinition
+from sweeps.report.results import completed, current, format_seconds, format_value, varying_keys
+from sweeps.trial import TrialRecord
+
+STATE_STYLES = {
+    "completed": "green",
+    "running": "cyan",
+    "waiting": "dim",
+    "interrupted": "yellow",
+    "pruned": "dim",
+    "failed": "red",
+}
+
+
+def ranked(records: Sequence[TrialRecord], definition: SweepDefinition) -> list[TrialRecord]:
+    """Current rows: completed ones from best to worst by the first objective, then the others by number."""
+    objective = definition.objectives[0]
+    done = sorted(
+        completed(records),
+        key=lambda record: -_value(record) if objective.direction == "maximize" else _value(record),
+    )
+    numbers = {record.number for record in done}
+    return [*done, *(record for record in current(records) if record.number not in numbers)]
+
+
+def summary_table(records: Sequence[TrialRecord], definition: SweepDefinition, *, limit: int | None = None) -> Table:
+    """The trials as a table for the terminal.
+
+    Args:
+        records: All rows of the study; those that a retry replaces are left out.
+        definition: Names the objectives and orders the parameters.
+        limit: Most rows to show, the best ones; the caption says how many there are. None shows all.
+    """
+    rows = ranked(records, definition)
+    shown = rows if limit is None else rows[:limit]
+    names = varying_keys(rows, definition) if len(rows) > 1 else [key for record in rows for key in record.params]
+    table = Table(title=definition.question or None, caption=_caption(rows, len(shown)), title_justify="left")
+    table.add_column("trial", justify="right")
+    if definition.seeds > 1:
+        table.add_column("set/seed", justify="right")
+    table.add_column("state")
+    for objective in definition.objectives:
+        table.add_column(f"{objective.metric} {'↑' if objective.direction == 'maximize' else '↓'}", justify="right")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    table.add_column("time", justify="right")
+    table.add_column("note", overflow="fold")
+    for position, record in enumerate(shown):
+        best = position == 0 and record.state == "completed"
+        cells = [str(record.number)]
+        if definition.seeds > 1:
+            cells.append(f"{record.group}/{record.seed}")
+        cells.append(record.state)
+        cells += [_objective(record, index) for index in range(len(definition.objectives))]
+        cells += [format_value(record.params[name]) if name in record.params else "" for name in names]
+        cells += [format_seconds(record.seconds), record.reason]
+        style = "bold" if best else ""
+        # Text and not markup: a reason or a value may hold square brackets.
+        texts = [Text(cell, style=style) for cell in cells]
+        texts[2 if definition.seeds > 1 else 1].stylize(STATE_STYLES[record.state])
+        table.add_row(*texts)
+    return table
+
+
+def _value(record: TrialRecord) -> float:
+    value = record.value
+    assert value is not None, "only completed rows are ranked"
+    return value
+
+
+def _objective(record: TrialRecord, index: int) -> str:
+    if record.values is not None and index < len(record.values):
+        return f"{record.values[index]:.4f}"
+    if index == 0 and record.intermediate_values:
+        return f"({record.intermediate_values[max(record.intermediate_values)]:.4f})"
+    return ""
+
+
+def _caption(rows: Sequence[TrialRecord], shown: int) -> str:
+    counts: dict[str, int] = {}
+    for record in rows:
+        counts[record.state] = counts.get(record.state, 0) + 1
+    parts = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no trial yet"
+    hidden = f"; the best {shown} of {len(rows)} are shown" if shown < len(rows) else ""
+    return f"{parts}{hidden}. A value in parentheses is not final."
