@@ -1,0 +1,125 @@
+"""`nines train`: one run in its run folder; the same command again resumes it. Also runs the trials of a sweep."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from apps.config import compose, differences_from_defaults
+from nines.errors import ConfigError
+from nines.run_folder import RunFolder, RunStatus, run_name
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from sweeps.trial import TrialJob
+
+# Keys that say where or how a run is executed, not what it computes.
+NOT_IDENTITY = ("runs", "resume", "name", "logger", "trainer.enable_progress_bar", "trainer.log_every_n_steps")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`nines train` has no options of its own beside overrides and configuration."""
+    parser.set_defaults(command="train")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, or resume, and print where everything is."""
+    config, folder, overrides = plan(arguments.overrides, config_dir=arguments.config_dir)
+    status = RunStatus.read(folder)
+    if status is not None and status.state == "completed":
+        print(f"{folder.path} is complete; remove the folder to train it again")
+        _print_results(folder)
+        return 0
+    if folder.last.exists():
+        print(f"resuming {folder.path} from {folder.last}", file=sys.stderr)
+    else:
+        print(f"training in {folder.path}", file=sys.stderr)
+    from apps.training import train
+
+    started = time.monotonic()
+    train(config, folder=folder, overrides=overrides)
+    print(f"done in {time.monotonic() - started:.0f} s", file=sys.stderr)
+    _print_results(folder)
+    return 0
+
+
+def plan(overrides: Sequence[str], *, config_dir: Path | None = None) -> tuple[DictConfig, RunFolder, list[str]]:
+    """The configuration and run folder that `overrides` mean.
+
+    With `resume=<folder>` the overrides kept in that folder come first, so that `nines train resume=<folder>` alone
+    goes on as before.
+
+    Returns:
+        The configuration, the run folder, and all overrides that led to it.
+
+    Raises:
+        ConfigError: The configuration cannot be composed, or the folder to resume holds no run.
+    """
+    overrides = list(overrides)
+    config = compose("train", overrides, config_dir=config_dir)
+    if config.resume is None:
+        differences = differences_from_defaults(config, "train", ignore=NOT_IDENTITY)
+        path = Path(config.runs) / "train" / run_name(config.name, differences)
+        return config, RunFolder(path.absolute()), overrides
+    folder = RunFolder(Path(config.resume).absolute())
+    if not folder.overrides.exists():
+        raise ConfigError(f"resume={config.resume} holds no run: {folder.overrides.name} is missing there")
+    from omegaconf import OmegaConf
+
+    kept = [str(override) for override in OmegaConf.load(folder.overrides)]
+    merged = [*kept, *(override for override in overrides if not override.startswith("resume="))]
+    return compose("train", merged, config_dir=config_dir), folder, merged
+
+
+def _print_results(folder: RunFolder) -> None:
+    """The headline figures, and the commands that look further."""
+    from nines.files import read_json
+
+    if folder.metrics.exists():
+        metrics = read_json(folder.metrics)["metrics"]
+        for name in HEADLINES:
+            if name in metrics:
+                print(f"  {name:<32} {metrics[name]:.4f}")
+    print(f"  everything of this run           {folder.path}")
+    print(f"  look at its curves               nines tensorboard {folder.path}")
+    print(f"  score your own pairs             nines predict model={folder.path} input=pairs.jsonl")
+
+
+HEADLINES = (
+    "valid/partial_auc",
+    "valid/auroc",
+    "valid/average_precision",
+    "test/auroc",
+    "test/average_precision",
+    "test/natural/fnr",
+    "test/natural/fnr_upper",
+    "test/natural/fpr",
+)
+
+
+def preload() -> None:
+    """Import what a trial needs, once, in the worker that forks a process for each; starts no thread."""
+    import apps.training  # noqa: F401
+
+
+def run_trial(job: TrialJob) -> None:
+    """Train the trial of a sweep in this process; its state and figures go into the trial's run folder.
+
+    Raises:
+        NinesError: What `apps.training.train` raises, after the state was written.
+    """
+    from apps.training import train
+    from callbacks.trial_reporting import Pruned
+    from sweeps.reporting import TrialReporter
+
+    config = compose("train", job.overrides)
+    reporter = TrialReporter(storage=job.storage, study=job.study, trial_id=job.trial_id)
+    try:
+        train(config, folder=RunFolder(job.folder), overrides=job.overrides, reporter=reporter)
+    except Pruned as pruned:
+        print(pruned)

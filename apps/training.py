@@ -1,0 +1,178 @@
+"""One run from its composed configuration to its run folder: fit, take the best checkpoint, validate, test.
+
+The configuration ends here: everything below takes plain arguments.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import lightning as L
+import torch
+from hydra.utils import instantiate
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from omegaconf import DictConfig, OmegaConf
+
+from apps.environment import describe_environment
+from apps.validation import validate
+from callbacks.checkpoints import Checkpoints
+from callbacks.interruption import Interrupted, Interruption
+from callbacks.trial_reporting import Pruned, Reporter, TrialReporting
+from lightning_modules.checkpoint_io import AtomicCheckpointIO
+from nines.files import read_json, write_json, write_text
+from nines.models.precision import cpu_has_native_bf16
+from nines.run_folder import RunFolder, RunStatus
+
+
+def train(
+    config: DictConfig,
+    *,
+    folder: RunFolder,
+    overrides: Sequence[str] = (),
+    reporter: Reporter | None = None,
+) -> dict[str, float]:
+    """Train, or go on with what `folder` already holds, and return the final metrics.
+
+    Args:
+        config: The composed root configuration `train`.
+        folder: Where everything of the run goes.
+        overrides: What the user gave, kept in the folder for `resume=`.
+        reporter: The sweep that this run is a trial of, None without one.
+
+    Returns:
+        Metric name to value, as `metrics.json` holds them.
+
+    Raises:
+        ConfigError: The configuration does not fit the classes that it names.
+        Interrupted: The run was asked to stop, and can be resumed.
+        Pruned: The sweep stopped the trial.
+        StorageError: The disk refused a write; the last whole checkpoint is kept.
+    """
+    _quiet_known_noise()
+    resolve_precision(config)
+    validate(config)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    write_text(folder.config, OmegaConf.to_yaml(config, resolve=True))
+    write_text(folder.overrides, OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
+    write_json(folder.environment, describe_environment(seed=config.seed, threads=torch.get_num_threads()))
+    RunStatus(state="starting").write(folder)
+    try:
+        metrics = _run(config, folder=folder, reporter=reporter)
+    except Pruned as pruned:
+        _end(folder, "pruned", str(pruned))
+        raise
+    except (Interrupted, KeyboardInterrupt) as stop:
+        _end(folder, "interrupted", str(stop) or "stopped at once")
+        raise
+    except BaseException as error:
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        _end(folder, "failed", f"{type(error).__name__}: {first_line}")
+        raise
+    _end(folder, "completed", "")
+    return metrics
+
+
+def _run(config: DictConfig, *, folder: RunFolder, reporter: Reporter | None) -> dict[str, float]:
+    L.seed_everything(config.seed, verbose=False)
+    datamodule: LightningDataModule = instantiate(config.datamodule, _convert_="all")
+    module: LightningModule = instantiate(config.module, _recursive_=False, _convert_="all")
+    callbacks = _callbacks(config, reporter)
+    checkpoints = next(callback for callback in callbacks if isinstance(callback, Checkpoints))
+    trainer = _trainer(config, folder, callbacks)
+    trainer.fit(module, datamodule=datamodule, ckpt_path=str(folder.last) if folder.last.exists() else None)
+    if folder.best.exists() and checkpoints.best_step != trainer.global_step:
+        trainer.validate(module, datamodule=datamodule, ckpt_path=str(folder.best), verbose=False)
+    elif not trainer.callback_metrics:  # the fit had already ended before this start
+        trainer.validate(module, datamodule=datamodule, verbose=False)
+    figures = _scalars(trainer)
+    if config.test:
+        trainer.test(module, datamodule=datamodule, verbose=False)
+        figures |= _scalars(trainer)
+    return _write_metrics(folder, figures)
+
+
+def _trainer(config: DictConfig, folder: RunFolder, callbacks: list[Callback]) -> Trainer:
+    loggers: Any = False
+    if config.logger is not None:
+        config.logger.save_dir = str(folder.path)
+        loggers = instantiate(config.logger, _convert_="all")
+    trainer: Trainer = instantiate(
+        config.trainer,
+        default_root_dir=str(folder.path),
+        callbacks=callbacks,
+        logger=loggers,
+        plugins=[AtomicCheckpointIO()],
+        enable_checkpointing=True,
+        _convert_="all",
+    )
+    return trainer
+
+
+def _callbacks(config: DictConfig, reporter: Reporter | None) -> list[Callback]:
+    """Those of the configuration, then what every run needs: interruption, and reporting to a sweep."""
+    callbacks: list[Callback] = [
+        instantiate(spec, _convert_="all") for name, spec in config.callbacks.items() if spec is not None
+    ]
+    checkpoints = next(callback for callback in callbacks if isinstance(callback, Checkpoints))
+    if reporter is not None:
+        callbacks.append(TrialReporting(reporter=reporter, monitor=config.objective))
+    callbacks.append(Interruption(checkpoints=checkpoints))
+    return callbacks
+
+
+def resolve_precision(config: DictConfig) -> None:
+    """Replace `trainer.precision=auto` by bf16-mixed where the device computes bf16 natively, else by 32-true."""
+    if config.trainer.get("precision") != "auto":
+        return
+    accelerator = config.trainer.get("accelerator", "auto")
+    cuda = torch.cuda.is_available() and accelerator in {"auto", "gpu", "cuda"}
+    native = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_has_native_bf16()
+    config.trainer.precision = "bf16-mixed" if native else "32-true"
+
+
+def _scalars(trainer: Trainer) -> dict[str, float]:
+    return {
+        name: float(value) for name, value in trainer.callback_metrics.items() if not name.startswith(("train/", "lr"))
+    }
+
+
+def _write_metrics(folder: RunFolder, figures: Mapping[str, float]) -> dict[str, float]:
+    """Add `figures` to what callbacks wrote into metrics.json."""
+    written = read_json(folder.metrics) if folder.metrics.exists() else {}
+    metrics = {**written.get("metrics", {}), **figures}
+    write_json(folder.metrics, {**written, "metrics": dict(sorted(metrics.items()))})
+    return metrics
+
+
+def _end(folder: RunFolder, state: Any, message: str) -> None:
+    """Write the final state, keeping the step and objective of the last status."""
+    last = RunStatus.read(folder) or RunStatus(state="starting")
+    RunStatus(
+        state=state,
+        step=last.step,
+        total_steps=last.total_steps,
+        epoch=last.epoch,
+        objective=last.objective,
+        best_objective=last.best_objective,
+        message=message,
+    ).write(folder)
+
+
+def _quiet_known_noise() -> None:
+    """Silence single messages of Lightning that tell its users what we chose on purpose."""
+    for message in (
+        r".*does not have many workers.*",  # our loaders serve from memory
+        r".*module\(s\) in eval mode at the start of training.*",  # frozen layers are
+        r".*Checkpoint directory .* exists and is not empty.*",
+        r".*is smaller than the logging interval.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_not_advertising)
+
+
+def _not_advertising(record: logging.LogRecord) -> bool:
+    return "litlogger" not in record.getMessage() and "litmodels" not in record.getMessage()

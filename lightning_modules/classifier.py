@@ -1,0 +1,258 @@
+"""The classifier of completions that Lightning trains: a pair encoder, a loss for imbalance, clipping, an optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lightning_modules.optimizers import OptimizerOptions, build_optimizer, build_schedule
+from lightning_modules.validation_metrics import classification_metrics
+from nines.building import build
+from nines.clipping.base import ClipResult, GradientClipping
+from nines.errors import CapabilityError, CheckpointError, ConfigError
+from nines.losses.base import BinaryLoss
+from nines.losses.r_drop import r_drop_penalty
+from nines.models.classifier import build_pair_classifier
+from nines.models.dropout import DropoutOptions
+from nines.models.trunk_cache import TrunkCache
+
+PLAIN_LOSS = {"_target_": "nines.losses.none.PlainLoss"}
+NO_CLIPPING = {"_target_": "nines.clipping.none.NoClipping"}
+
+
+class CompletionClassifier(L.LightningModule):
+    """P(injurious) of a completion, given its prompt.
+
+    Every argument is plain data, so that a checkpoint can be loaded without any configuration:
+    `CompletionClassifier.load_from_checkpoint(path)`.
+
+    Args:
+        model: Arguments of `nines.models.classifier.build_pair_classifier`: source, pooling, head, frozen layers, and
+            `max_tokens`, the longest pair in tokens.
+        loss: Specification of a `nines.losses.base.BinaryLoss`; plain cross-entropy by default.
+        clipping: Specification of a `nines.clipping.base.GradientClipping`; none by default.
+        dropout: Arguments of `nines.models.dropout.DropoutOptions`.
+        optimizer: Arguments of `lightning_modules.optimizers.OptimizerOptions`.
+        trunk_cache: Compute the outputs of frozen layers once and keep them on disk.
+
+    Raises:
+        ConfigError: Arguments that contradict each other.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: Mapping[str, Any],
+        loss: Mapping[str, Any] = PLAIN_LOSS,
+        clipping: Mapping[str, Any] = NO_CLIPPING,
+        dropout: Mapping[str, Any] | None = None,
+        optimizer: Mapping[str, Any] | None = None,
+        trunk_cache: bool = True,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        architecture = dict(model)
+        self.max_tokens = int(architecture.pop("max_tokens"))
+        self.dropout_options = DropoutOptions(**(dropout or {}))
+        self.optimizer_options = OptimizerOptions(**(optimizer or {}))
+        self.trunk_cache = trunk_cache
+        self.model = build_pair_classifier(**architecture, dropout=self.dropout_options)
+        self.loss: BinaryLoss = build(loss, kind=BinaryLoss)
+        self.clipping: GradientClipping = build(clipping, kind=GradientClipping)
+        self.last_clip: ClipResult | None = None
+        self._collected: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        self._scores: dict[str, NDArray[np.float64]] = {}
+
+    # ---- set-up
+
+    def setup(self, stage: str) -> None:
+        """Hand the loss the mixture's class counts, and the data module the outputs of the frozen layers."""
+        sharded = isinstance(self.trainer.strategy, DeepSpeedStrategy | FSDPStrategy | ModelParallelStrategy)
+        if sharded and not self.clipping.supports_sharded_gradients:
+            raise CapabilityError(
+                f"{type(self.clipping).__name__} needs whole gradients, which {type(self.trainer.strategy).__name__} "
+                "does not keep; use clipping=norm or clipping=none, or a strategy that does not shard (ddp)"
+            )
+        data: Any = self.trainer.datamodule
+        if stage == "fit":
+            self.loss.prepare(data.class_counts())
+        if self.trunk_cache and self.model.frozen_layers > 0:
+            for split in data.splits(stage):
+                hidden = TrunkCache.open_or_build(
+                    self.model,
+                    data.pairs(split),
+                    tokenizer_fingerprint=data.tokenizer_fingerprint,
+                    precision=str(self.trainer.precision),
+                )
+                data.use_hidden(split, hidden)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW and its schedule, stepped at every optimizer step."""
+        options = self.optimizer_options
+        optimizer = build_optimizer(
+            self.model.named_parameters(),
+            options,
+            depth_of=self.model.depth_of,
+            head_depth=self.model.layer_count + 1,
+        )
+        schedule = build_schedule(optimizer, options, total_steps=int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    # ---- training
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Calibrated by nothing but the loss: P(injurious), shape (batch,), in float64."""
+        return torch.sigmoid(self.loss.adjust(self.model(batch).float()).double())
+
+    def on_train_epoch_start(self) -> None:
+        """Tell the loss the epoch: deferred re-weighting depends on it."""
+        epochs = self.trainer.max_epochs or -1
+        self.loss.begin_epoch(self.current_epoch, epochs if epochs > 0 else self.current_epoch + 1)
+
+    def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
+        """The loss over all dropout samples, plus the consistency penalty of R-Drop where it is asked for."""
+        target, weight = batch["target"], batch["weight"]
+        samples = self.model.sample_logits(batch)
+        loss = torch.stack([self.loss(logits, target, weight) for logits in samples]).mean()
+        self.log("train/loss", loss, prog_bar=True)
+        if self.dropout_options.r_drop > 0:
+            again = self.model.sample_logits(batch)
+            penalty = r_drop_penalty(samples.flatten(), again.flatten())
+            second = torch.stack([self.loss(logits, target, weight) for logits in again]).mean()
+            self.log("train/r_drop", penalty)
+            loss = 0.5 * (loss + second) + self.dropout_options.r_drop * penalty
+        return loss
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by our strategy, and keep what it saw for the callbacks."""
+        if gradient_clip_val is not None:
+            raise ConfigError("choose clipping by the group `clipping=…`, not by trainer.gradient_clip_val")
+        named = [(name, parameter) for name, parameter in self.model.named_parameters() if parameter.grad is not None]
+        self.last_clip = self.clipping.clip(named)
+
+    # ---- evaluation
+
+    def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
+        """Keep the scores of this batch."""
+        self._collect("valid", batch)
+
+    def test_step(self, batch: Mapping[str, Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Keep the scores of this batch."""
+        self._collect(self._test_splits()[dataloader_idx], batch)
+
+    def predict_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> Tensor:
+        """P(injurious), shape (batch,)."""
+        return self(batch).cpu()  # type: ignore[no-any-return]
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the scores of the validation before."""
+        self._collected.pop("valid", None)
+
+    def on_test_epoch_start(self) -> None:
+        """Forget the scores of the test before."""
+        for split in self._test_splits():
+            self._collected.pop(split, None)
+
+    def on_validation_epoch_end(self) -> None:
+        """Gather the scores over ranks, and log what a sweep may optimise."""
+        self._finish("valid")
+
+    def on_test_epoch_end(self) -> None:
+        """Gather the scores over ranks, and log the same metrics for each test set."""
+        for split in self._test_splits():
+            self._finish(split)
+
+    def gathered_scores(self, split: str) -> NDArray[np.float64]:
+        """P(injurious) of every row of `split`, shape (rows,), in the order of the data module, on every rank."""
+        return self._scores[split]
+
+    def _test_splits(self) -> Sequence[str]:
+        data: Any = self.trainer.datamodule
+        return list(data.splits("test"))
+
+    def _collect(self, split: str, batch: Mapping[str, Tensor]) -> None:
+        self._collected.setdefault(split, []).append((batch["row"].cpu(), self(batch).cpu()))
+
+    def _finish(self, split: str) -> None:
+        data: Any = self.trainer.datamodule
+        rows = data.rows(split)
+        scores = torch.full((len(rows.labels),), torch.nan, dtype=torch.float64)
+        for index, values in self._gather(self._collected.pop(split, [])):
+            scores[index] = values
+        missing = int(torch.isnan(scores).sum())
+        if self.trainer.sanity_checking or (missing and self._limited(split)):
+            scores[torch.isnan(scores)] = 0.5
+        elif missing:
+            raise ConfigError(f"{missing} of {len(scores)} rows of {split!r} have no finite score: training diverged")
+        self._scores[split] = scores.numpy()
+        metrics = classification_metrics(self._scores[split], rows.labels)
+        self.log_dict({f"{split}/{name}": value for name, value in metrics.items()}, rank_zero_only=False)
+
+    def _limited(self, split: str) -> bool:
+        limit = self.trainer.limit_val_batches if split == "valid" else self.trainer.limit_test_batches
+        return limit not in (1.0, None)
+
+    def _gather(self, collected: list[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+        if self.trainer.world_size == 1:
+            yield from collected
+            return
+        everyone: list[Any] = [None] * self.trainer.world_size
+        torch.distributed.all_gather_object(everyone, collected)
+        for of_rank in everyone:
+            yield from of_rank
+
+    # ---- checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out the frozen parameters: their source gives them back, and its fingerprint says that it is the same."""
+        frozen = {f"model.{name}" for name in self.model.frozen_parameter_names()}
+        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k not in frozen}
+        checkpoint["source_fingerprint"] = self.model.fingerprint()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the frozen parameters back, and say in one line what does not fit.
+
+        Raises:
+            CheckpointError: Another architecture, or frozen layers from other weights.
+        """
+        own = self.state_dict()
+        saved = dict(checkpoint["state_dict"])
+        frozen = {f"model.{name}" for name in self.model.frozen_parameter_names()}
+        left_out = frozen - saved.keys()
+        if left_out and checkpoint.get("source_fingerprint") != self.model.fingerprint():
+            raise CheckpointError(
+                "the checkpoint leaves out its frozen layers, and they came from other weights than "
+                f"{self.hparams['model'].get('source')!r} gives now; set module.model.source to the one it was trained from"
+            )
+        for name in left_out:
+            saved[name] = own[name]
+        differences = describe_mismatch(saved, own)
+        if differences:
+            raise CheckpointError(f"the checkpoint is of another architecture: {differences}")
+        checkpoint["state_dict"] = saved
+
+
+def describe_mismatch(saved: Mapping[str, Tensor], own: Mapping[str, Tensor], *, shown: int = 3) -> str:
+    """One line that names tensors which only one side has, or whose shapes differ; empty when all fit."""
+    shapes = [
+        f"{name} is {tuple(saved[name].shape)} in the checkpoint and {tuple(own[name].shape)} here"
+        for name in own
+        if name in saved and saved[name].shape != own[name].shape
+    ]
+    missing = [f"{name} is only here" for name in own if name not in saved]
+    extra = [f"{name} is only in the checkpoint" for name in saved if name not in own]
+    found = shapes + missing + extra
+    more = f"; and {len(found) - shown} more" if len(found) > shown else ""
+    return "; ".join(found[:shown]) + more
