@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import lightning as L
 import numpy as np
@@ -216,7 +216,7 @@ class CompletionClassifier(L.LightningModule):
     # ---- checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave out the frozen parameters: their source gives them back, and its fingerprint says that it is the same."""
+        """Leave out the frozen parameters: their source gives them back, and its fingerprint is kept to compare."""
         frozen = {f"model.{name}" for name in self.model.frozen_parameter_names()}
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k not in frozen}
         checkpoint["source_fingerprint"] = self.model.fingerprint()
@@ -234,7 +234,7 @@ class CompletionClassifier(L.LightningModule):
         if left_out and checkpoint.get("source_fingerprint") != self.model.fingerprint():
             raise CheckpointError(
                 "the checkpoint leaves out its frozen layers, and they came from other weights than "
-                f"{self.hparams['model'].get('source')!r} gives now; set module.model.source to the one it was trained from"
+                f"{self.hparams['model'].get('source')!r} gives now; set module.model.source to the one of the training"
             )
         for name in left_out:
             saved[name] = own[name]
