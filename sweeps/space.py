@@ -1,0 +1,240 @@
+"""The search space: parameters over any config key or group, conditions between them, and the overrides of one trial.
+
+The grammar of one parameter is in `sweeps.grammar`; this module knows which parameters exist together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
+
+import optuna
+from optuna.distributions import CategoricalDistribution
+
+from nines.errors import SweepError, nearest
+from sweeps.grammar import Domain, parse_domain, parse_override
+from sweeps.trial import ParameterValue
+
+Values: TypeAlias = dict[str, ParameterValue]
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+    """A parameter exists only where config key `key` has one of `values`."""
+
+    key: str
+    values: tuple[ParameterValue, ...]
+
+    def __str__(self) -> str:
+        return f"{self.key}={','.join(str(value) for value in self.values)}"
+
+    def excludes(self, other: Condition) -> bool:
+        """Whether the two can never hold together."""
+        return self.key == other.key and not set(self.values) & set(other.values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """One parameter of the space.
+
+    Attributes:
+        key: Config key or group that it sets.
+        name: Name in the study: the key, and its conditions too where the key appears more than once.
+        domain: The values that it may take.
+        when: All of these must hold for it to exist.
+    """
+
+    key: str
+    name: str
+    domain: Domain
+    when: tuple[Condition, ...] = ()
+
+    def exists(self, values: Mapping[str, ParameterValue]) -> bool:
+        """Whether it exists beside the `values` of earlier parameters."""
+        return all(condition.key in values and values[condition.key] in condition.values for condition in self.when)
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """Parameters in an order in which every condition refers to an earlier one, and the YAML that they came from."""
+
+    parameters: tuple[Parameter, ...]
+    parameters_source: Mapping[str, Any]
+    conditions_source: Mapping[str, Any]
+
+    def suggest(self, trial: optuna.trial.BaseTrial) -> Values:
+        """Let the sampler choose a value for every parameter that exists; keys in the order of the space."""
+        values: Values = {}
+        for parameter in self.parameters:
+            if not parameter.exists(values):
+                continue
+            if parameter.domain.fixed is not None:
+                values[parameter.key] = parameter.domain.distribution.to_external_repr(0)
+            else:
+                values[parameter.key] = _suggest(trial, parameter)
+        return values
+
+    def values(self, names: Mapping[str, Any]) -> Values:
+        """The parameters of a stored trial, by config key instead of by name in the study."""
+        keys = {parameter.name: parameter.key for parameter in self.parameters}
+        return {keys.get(name, name): value for name, value in names.items()}
+
+    def names(self, values: Mapping[str, ParameterValue]) -> dict[str, ParameterValue]:
+        """The opposite of `values`: what to store in the study to fix these values."""
+        return {
+            parameter.name: values[parameter.key]
+            for parameter in self.parameters
+            if parameter.domain.fixed is None and parameter.key in values and parameter.exists(values)
+        }
+
+    def overrides(self, values: Mapping[str, ParameterValue]) -> list[str]:
+        """`values` as Hydra overrides, in the order of the space, so that equal values give equal text."""
+        lines: list[str] = []
+        for parameter in self.parameters:
+            if not parameter.exists(values):
+                continue
+            if parameter.domain.fixed is not None:
+                lines.append(f"{parameter.key}={parameter.domain.fixed}")
+            elif parameter.key in values:
+                lines.append(f"{parameter.key}={parameter.domain.text(values[parameter.key])}")
+        return lines
+
+    def grid(self, *, points: int = 3) -> list[Values]:
+        """Every combination, parameters that do not exist left out; `points` values for each continuous interval."""
+        return list(self._extend({}, 0, points))
+
+    def examples(self) -> list[Values]:
+        """Few combinations that show every choice of every parameter at least once, to validate them cheaply."""
+        chosen: list[Values] = []
+        seen: set[tuple[str, ParameterValue]] = set()
+        for parameter in self.parameters:
+            for value in parameter.domain.grid(2):
+                if (parameter.name, value) not in seen:
+                    chosen.append(self._example(parameter, value))
+                    for other in self.parameters:
+                        if other.exists(chosen[-1]) and other.key in chosen[-1]:
+                            seen.add((other.name, chosen[-1][other.key]))
+        return chosen
+
+    def _example(self, wanted: Parameter, value: ParameterValue) -> Values:
+        required = {condition.key: condition.values[0] for condition in wanted.when}
+        values: Values = {}
+        for parameter in self.parameters:
+            if parameter.exists(values):
+                default = parameter.domain.grid(2)[0]
+                values[parameter.key] = value if parameter is wanted else required.get(parameter.key, default)
+        return values
+
+    def _extend(self, values: Values, position: int, points: int) -> Iterator[Values]:
+        if position == len(self.parameters):
+            yield values
+            return
+        parameter = self.parameters[position]
+        if not parameter.exists(values):
+            yield from self._extend(values, position + 1, points)
+            return
+        for value in parameter.domain.grid(points):
+            yield from self._extend({**values, parameter.key: value}, position + 1, points)
+
+
+def parse_space(parameters: Mapping[str, Any], conditions: Mapping[str, Any] | None = None) -> Space:
+    """Read a space from YAML.
+
+    Args:
+        parameters: Config key or group to a text in Hydra's override grammar.
+        conditions: `key=value` or `key=value,value` to parameters that exist only then. An entry whose value is a
+            mapping is a nested condition, which holds together with the one around it.
+
+    Raises:
+        SweepError: A key, form, bound or condition is wrong; the message names it and what would be valid.
+    """
+    found: list[Parameter] = []
+    for key, source in parameters.items():
+        found.append(Parameter(str(key), str(key), parse_domain(str(key), source, where=f"space.{key}")))
+    for text, body in (conditions or {}).items():
+        _read_condition(str(text), body, outer=(), found=found, where="conditions")
+    if not found:
+        raise SweepError(
+            "space: there is no parameter to sweep over; add one, such as `imbalance: choice(none, focal)`"
+        )
+    return Space(_named(found), dict(parameters), dict(conditions or {}))
+
+
+def _read_condition(text: str, body: Any, *, outer: tuple[Condition, ...], found: list[Parameter], where: str) -> None:
+    where = f"{where}.{text}"
+    if not isinstance(body, Mapping):
+        raise SweepError(f"{where}: expected parameters under the condition, found {body!r}")
+    when = (*outer, _parse_condition(text, found=found, where=where))
+    for key, source in body.items():
+        if isinstance(source, Mapping):
+            _read_condition(str(key), source, outer=when, found=found, where=where)
+        else:
+            domain = parse_domain(str(key), source, where=f"{where}.{key}", constant=True)
+            found.append(Parameter(str(key), str(key), domain, when))
+
+
+def _parse_condition(text: str, *, found: list[Parameter], where: str) -> Condition:
+    if "=" not in text:
+        raise SweepError(f"{where}: a condition reads key=value or key=value,value, such as clipping=norm")
+    key, _, right = text.partition("=")
+    known = [parameter for parameter in found if parameter.key == key]
+    if not known:
+        raise SweepError(f"{where}: no parameter {key!r} comes before it; {nearest(key, [p.key for p in found])}")
+    domain = parse_domain(key, right, where=where, constant=True)
+    assert isinstance(domain.distribution, CategoricalDistribution)
+    for value in domain.distribution.choices:
+        choices = [choice for parameter in known for choice in parameter.domain.grid(2)]
+        discrete = all(isinstance(parameter.domain.distribution, CategoricalDistribution) for parameter in known)
+        if discrete and value not in choices:
+            raise SweepError(f"{where}: {key} is never {value!r}; {nearest(str(value), [str(c) for c in choices])}")
+    return Condition(key, tuple(domain.distribution.choices))
+
+
+def _named(found: list[Parameter]) -> tuple[Parameter, ...]:
+    """Give each parameter a name of its own, and refuse two that would set the same key in the same trial."""
+    named: list[Parameter] = []
+    for index, parameter in enumerate(found):
+        twins = [other for position, other in enumerate(found) if other.key == parameter.key and position != index]
+        for twin in twins:
+            if not any(mine.excludes(theirs) for mine in parameter.when for theirs in twin.when):
+                raise SweepError(
+                    f"space: {parameter.key} would be set twice in one trial; give it excluding conditions"
+                )
+        if twins:
+            conditions = " and ".join(str(condition) for condition in parameter.when)
+            parameter = dataclasses.replace(parameter, name=f"{parameter.key} when {conditions}")
+        named.append(parameter)
+    return tuple(named)
+
+
+def _suggest(trial: optuna.trial.BaseTrial, parameter: Parameter) -> ParameterValue:
+    distribution = parameter.domain.distribution
+    if isinstance(distribution, CategoricalDistribution):
+        value: ParameterValue = trial.suggest_categorical(parameter.name, distribution.choices)
+        return value
+    if isinstance(distribution, optuna.distributions.IntDistribution):
+        return trial.suggest_int(
+            parameter.name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+        )
+    assert isinstance(distribution, optuna.distributions.FloatDistribution)
+    return trial.suggest_float(
+        parameter.name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
+    )
+
+
+def split_overrides(overrides: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Separate command line overrides that name a set of values (new parameters) from those that fix one.
+
+    Returns:
+        Key to text of each override in sweep grammar, and the other overrides as they came.
+    """
+    swept: dict[str, str] = {}
+    fixed: list[str] = []
+    for text in overrides:
+        override = parse_override(text, where="override")
+        if override.type is not None and override.is_sweep_override():
+            swept[override.key_or_group] = text.partition("=")[2]
+        else:
+            fixed.append(text)
+    return swept, fixed

@@ -1,0 +1,163 @@
+"""A sweep on disk: opening, reopening and finding it, and reading its trials.
+
+The folder holds `sweep.yaml` (definition and storage), `trials/<number>/` (run folders), `workers/*.log`, and by
+default the study itself. How trials are taken and finished is the work of `sweeps.life_cycle`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import optuna
+import yaml
+from filelock import FileLock
+
+from nines.errors import SweepError, nearest
+from nines.files import write_text
+from sweeps.definition import Objective, SweepDefinition, parse_definition
+from sweeps.records import best_record, read_records
+from sweeps.storage import absolute_url, default_url, open_storage
+from sweeps.trial import TrialRecord
+
+DEFINITION_ATTRIBUTE = "definition"
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """An open sweep.
+
+    Attributes:
+        folder: Absolute folder of the sweep.
+        definition: What it asks and over which space.
+        storage_url: Absolute URL of the storage.
+        storage: The open storage.
+        study_id: Identifier of the study in the storage.
+    """
+
+    folder: Path
+    definition: SweepDefinition
+    storage_url: str
+    storage: optuna.storages.BaseStorage
+    study_id: int
+
+    @property
+    def name(self) -> str:
+        """Name of the study, which is the name of the folder."""
+        return self.folder.name
+
+    @property
+    def objective(self) -> Objective:
+        """The first objective."""
+        return self.definition.objectives[0]
+
+    @property
+    def lock(self) -> Path:
+        """Held around every decision about which trial to run next, so that workers never overshoot."""
+        return self.folder / "sweep.lock"
+
+    def study(
+        self, *, sampler: optuna.samplers.BaseSampler | None = None, pruner: optuna.pruners.BasePruner | None = None
+    ) -> optuna.Study:
+        """Optuna's view of the study, for asking, telling and importances."""
+        return optuna.load_study(study_name=self.name, storage=self.storage, sampler=sampler, pruner=pruner)
+
+    def trials(self) -> list[TrialRecord]:
+        """Every row of the study in order of its number, read once."""
+        rows = self.storage.get_all_trials(self.study_id, deepcopy=False)
+        return read_records(rows, folder=self.folder, space=self.definition.space)
+
+    def best(self) -> TrialRecord | None:
+        """The best completed trial, see `sweeps.records.best_record`; None before the first."""
+        return best_record(self.trials(), objective=self.objective)
+
+
+def create_study(folder: Path, definition: SweepDefinition, *, storage: str | None = None) -> Sweep:
+    """Open the sweep in `folder`, making it when it is new.
+
+    Args:
+        folder: Folder of the sweep; its name becomes the study's name.
+        definition: The sweep as asked for now. The number of trials, retries, sampler and pruner replace the stored ones.
+        storage: Storage URL; a journal file in the folder when not given.
+
+    Raises:
+        SweepError: The folder or the study holds a sweep with another question to the space; the message lists what differs.
+    """
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / "sweep.lock"):
+        recorded = _recorded_storage(folder)
+        url = absolute_url(storage) if storage else recorded or default_url(folder)
+        if recorded is not None and url != recorded:
+            raise SweepError(
+                f"{folder} keeps its study in {recorded}, not in {url}; drop storage= or use another name="
+            )
+        opened = open_storage(url)
+        directions = [optuna.study.StudyDirection[objective.direction.upper()] for objective in definition.objectives]
+        study_id = _study_id(opened, folder.name)
+        if study_id is None:
+            study_id = opened.create_new_study(directions, folder.name)
+        stored = opened.get_study_user_attrs(study_id).get(DEFINITION_ATTRIBUTE)
+        if stored is not None:
+            _refuse_other(parse_definition(stored), definition, folder)
+        mapping = definition.as_mapping()
+        if stored != mapping:
+            opened.set_study_user_attr(study_id, DEFINITION_ATTRIBUTE, mapping)
+        write_text(folder / "sweep.yaml", yaml.safe_dump({**mapping, "storage": url}, sort_keys=False, width=120))
+    return Sweep(folder, definition, url, opened, study_id)
+
+
+def open_study(folder: Path) -> Sweep:
+    """Open the existing sweep in `folder`.
+
+    Raises:
+        SweepError: There is none.
+    """
+    folder = folder.resolve()
+    url = _recorded_storage(folder)
+    if url is None:
+        raise SweepError(f"{folder} holds no sweep (no sweep.yaml in it)")
+    storage = open_storage(url)
+    study_id = _study_id(storage, folder.name)
+    if study_id is None:
+        raise SweepError(f"the storage of {folder} has no study named {folder.name!r}; was the folder renamed?")
+    stored = storage.get_study_user_attrs(study_id).get(DEFINITION_ATTRIBUTE)
+    if stored is None:
+        raise SweepError(f"{folder}: the sweep was never fully set up; start it again with `nines sweep`")
+    return Sweep(folder, parse_definition(stored), url, storage, study_id)
+
+
+def find_sweep(sweeps: Path, name: str) -> Path:
+    """The newest folder below `sweeps` that holds a sweep called `name`, with or without the hash.
+
+    Raises:
+        SweepError: There is none; the message lists those that exist.
+    """
+    folders = [path.parent for path in sweeps.glob("*/sweep.yaml")]
+    matching = [folder for folder in folders if folder.name == name or folder.name.rpartition("-")[0] == name]
+    if not matching:
+        raise SweepError(f"no sweep {name!r} in {sweeps}; {nearest(name, [folder.name for folder in folders])}")
+    return max(matching, key=lambda folder: (folder / "sweep.yaml").stat().st_mtime)
+
+
+def _recorded_storage(folder: Path) -> str | None:
+    path = folder / "sweep.yaml"
+    if not path.exists():
+        return None
+    content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return str(content["storage"])
+
+
+def _study_id(storage: optuna.storages.BaseStorage, name: str) -> int | None:
+    try:
+        return int(storage.get_study_id_from_name(name))
+    except KeyError:
+        return None
+
+
+def _refuse_other(stored: SweepDefinition, asked: SweepDefinition, folder: Path) -> None:
+    differences = stored.differences(asked)
+    if differences:
+        listed = "; ".join(differences)
+        raise SweepError(f"{folder} holds another sweep: {listed}. Give this one another name= or remove the folder")
