@@ -103,11 +103,11 @@ def clustered_interval(
     none_or_all = not happened.any() or bool(happened.all())
     # The exact ends: rounding in a sum of weights must not turn "every item" into a hair less than one.
     estimate = float(happened.all()) if none_or_all else float(masses[happened].sum())
-    cluster_masses: NDArray[np.float64] = np.bincount(group, weights=masses)
+    cluster_masses = np.asarray(np.bincount(group, weights=masses), dtype=np.float64)
     if none_or_all or len(cluster_masses) == 1:
         effective = kish_effective_size(cluster_masses)
     else:
-        residuals: NDArray[np.float64] = np.bincount(group, weights=masses * (happened - estimate))
+        residuals = np.asarray(np.bincount(group, weights=masses * (happened - estimate)), dtype=np.float64)
         effective = _effective_items(estimate, residuals, masses, confidence=confidence)
     lower, upper = clopper_pearson(estimate * effective, effective, confidence=confidence)
     return ProportionInterval(
