@@ -1,0 +1,199 @@
+"""The `nines` command: picks a command, imports its module only, and turns errors into one line and an exit code.
+
+Each command is a module `apps/<command>.py` with two functions, imported only when it is chosen:
+
+    add_arguments(parser: argparse.ArgumentParser) -> None
+    run(arguments: argparse.Namespace) -> int            # the exit code
+
+A command with a root configuration (`Command.config_root`) is given `overrides`, `--config-dir`, `--cfg` and
+`--resolve` here, before its own `add_arguments` is called, and `--cfg` is answered here, so it adds none of them;
+its `run` reads `arguments.overrides` (list of strings) and `arguments.config_dir` (a path or None).
+
+Exit codes: 0 done, 1 failed, 2 the user's request is wrong, 70 a defect of ours, 130 interrupted, 141 the reader of a
+pipe went away.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from nines import __version__
+from nines.errors import NinesError, UserError, nearest
+
+INTERNAL_ERROR = 70
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command and the sentence that `nines --help` says of it.
+
+    Attributes:
+        summary: One line, an imperative.
+        config_root: The file of conf/ (without `.yaml`) that the command composes; None when it composes none, or
+            reads its overrides in its own way.
+    """
+
+    summary: str
+    config_root: str | None = None
+
+
+COMMANDS = {
+    "train": Command("train one run, or go on with it where it stopped", config_root="train"),
+    "sweep": Command("search over configurations: start, go on, status, report, best, cancel, retry"),
+    "report": Command("compare the runs of a sweep: table, plots, and sentences that the intervals support"),
+    "evaluate": Command("measure a trained classifier on labelled data, with intervals", config_root="evaluate"),
+    "predict": Command("score prompt and completion pairs from a JSON Lines file"),
+    "data": Command("check a data set: problems, counts, balance, duplicates, leaks"),
+    "weights": Command("fetch model weights ahead of time, and list them"),
+    "tensorboard": Command("start TensorBoard on the runs of a folder or a sweep"),
+    "doctor": Command("print versions, devices, caches, what is missing and how to get it"),
+    "completion": Command("print the line that switches tab completion on in your shell"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `nines` with `argv` (default: the process's own arguments) and return the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if "_ARGCOMPLETE" in os.environ:
+        from apps.completion import answer
+
+        answer()
+    debug = "--debug" in words
+    try:
+        code = _dispatch(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes stdout once more at exit; that flush must not fail as well.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        print("nines: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except NinesError as error:
+        if debug:
+            traceback.print_exc()
+        print(f"nines: {error}", file=sys.stderr)
+        return error.exit_code
+    except Exception as error:
+        from apps.defects import describe_defect
+
+        if debug:
+            traceback.print_exc()
+        print(f"nines: {describe_defect(error, keep_traceback=not debug)}", file=sys.stderr)
+        return INTERNAL_ERROR
+    return code
+
+
+def _dispatch(words: Sequence[str]) -> int:
+    chosen, position = _chosen_command(words)
+    parser, command_parser = build_parsers(chosen)
+    if chosen is None or command_parser is None:
+        parser.parse_args(words)
+        parser.print_help()
+        return 0
+    before = [word for word in words[:position] if word != "--debug"]
+    if before:
+        parser.parse_args([*before, chosen])
+    rest = [word for word in words[position + 1 :] if word != "--debug"]
+    root = COMMANDS[chosen].config_root
+    # Overrides and options may be mixed in any order only under intermixed parsing, which knows no sub-commands.
+    arguments = command_parser.parse_intermixed_args(rest) if root else command_parser.parse_args(rest)
+    arguments.debug = "--debug" in words
+    if root and arguments.cfg is not None:
+        from apps.config import as_yaml, compose
+
+        config = compose(root, arguments.overrides, config_dir=arguments.config_dir, allow_missing=True)
+        print(as_yaml(config, resolve=arguments.resolve), end="")
+        return 0
+    code: int = importlib.import_module(f"apps.{chosen}").run(arguments)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose mistakes are one line that names the nearest option, like every other error of the user."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage.
+
+        Raises:
+            UserError: Always.
+        """
+        _, found, unknown = message.partition("unrecognized arguments: ")
+        hint = f"; {nearest(unknown.split('=')[0], self._option_string_actions)}" if found else ""
+        raise UserError(f"{message}{hint} (see `{self.prog} --help`)")
+
+
+def build_parsers(chosen: str | None = None) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser | None]:
+    """The parser of `nines` and that of the command `chosen`, the only one imported and filled with its arguments."""
+    parser = _Parser(
+        prog="nines",
+        description="Train classifiers that almost never miss the bad case, sweep them, measure how reliable they are.",
+        epilog="`nines <command> --help` shows a command's options, config groups and examples.\n"
+        "Start with: nines doctor, then nines sweep sweep=quick",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"nines {__version__}")
+    _add_debug(parser)
+    commands = parser.add_subparsers(title="commands", metavar="<command>", dest="command")
+    command_parser = None
+    for name, command in COMMANDS.items():
+        added = commands.add_parser(
+            name,
+            help=command.summary,
+            description=f"{command.summary[0].upper()}{command.summary[1:]}.",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name == chosen:
+            command_parser = added
+            _fill(added, name)
+    return parser, command_parser
+
+
+def _fill(parser: argparse.ArgumentParser, name: str) -> None:
+    root = COMMANDS[name].config_root
+    _add_debug(parser)
+    if root is not None:
+        from apps.help import config_help
+
+        parser.epilog = config_help(root, command=name)
+        parser.add_argument(
+            "overrides", nargs="*", metavar="key=value", help="group=choice, or config.key=value, as Hydra reads them"
+        )
+        parser.add_argument(
+            "--config-dir",
+            type=Path,
+            metavar="DIR",
+            help="a folder with config files of your own; they come before the shipped ones of the same name",
+        )
+        parser.add_argument("--cfg", choices=["job"], help="print the composed config and stop")
+        parser.add_argument("--resolve", action="store_true", help="with --cfg: fill in the ${...} references")
+    importlib.import_module(f"apps.{name}").add_arguments(parser)
+
+
+def _add_debug(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def _chosen_command(words: Sequence[str]) -> tuple[str | None, int]:
+    """The first word that is no option, and its position; an unknown command is an error that names the nearest."""
+    for position, word in enumerate(words):
+        if word.startswith("-"):
+            continue
+        if word not in COMMANDS:
+            raise UserError(f"unknown command {word!r}; {nearest(word, COMMANDS)}")
+        return word, position
+    return None, 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""Tab completion: commands and options by argcomplete; groups, choices, config keys and values by the YAML files.
+
+Hydra and torch are not imported: an answer must come before the finger leaves the key.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from apps.help import choose, groups_of, root_values
+
+SHELLS = {
+    "bash": ('eval "$(nines completion bash)"', "~/.bashrc"),
+    "fish": ("nines completion fish | source", "~/.config/fish/config.fish"),
+    "zsh": ('eval "$(nines completion zsh)"', "~/.zshrc"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which shell."""
+    parser.add_argument("shell", choices=list(SHELLS), help="the shell that you use")
+    lines = [
+        f"  {shell:<5} {line:<40} # for every new shell: add it to {file}" for shell, (line, file) in SHELLS.items()
+    ]
+    parser.epilog = "\n".join(["switch completion on in the shell that you are in:", *lines])
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the code that switches completion on, for the shell to evaluate."""
+    import argcomplete
+
+    print(argcomplete.shellcode(["nines"], shell=arguments.shell))
+    return 0
+
+
+def answer() -> None:
+    """Answer the shell's question in the environment (see argcomplete) and end the process."""
+    import argcomplete
+
+    from apps.cli import COMMANDS, build_parsers
+
+    line, point = os.environ.get("COMP_LINE", ""), int(os.environ.get("COMP_POINT", "0"))
+    words = line[:point].split()[1:]
+    complete_words = words if line[:point].endswith(" ") else words[:-1]
+    chosen = next((word for word in complete_words if word in COMMANDS), None)
+    parser, command_parser = build_parsers(chosen)
+    if chosen is not None and command_parser is not None:
+        root = COMMANDS[chosen].config_root or "train"
+        for action in command_parser._actions:
+            if action.dest == "overrides":
+                action.completer = OverrideCompleter(root)  # type: ignore[attr-defined]
+    argcomplete.autocomplete(parser, always_complete_options=False)
+
+
+class OverrideCompleter:
+    """Completes one override of the root configuration `root`, as argcomplete calls it.
+
+    Args:
+        root: Root file of the tree.
+        folder: The YAML tree, the shipped one by default.
+    """
+
+    def __init__(self, root: str, *, folder: Path | None = None) -> None:
+        self.root = root
+        self.folder = folder
+
+    def __call__(self, prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+        """The words that `prefix` can become; `parsed_args.overrides` holds what was typed before it."""
+        return complete(prefix, self.root, typed=getattr(parsed_args, "overrides", None) or (), folder=self.folder)
+
+
+def complete(prefix: str, root: str, *, typed: Sequence[str] = (), folder: Path | None = None) -> list[str]:
+    """The overrides that start with `prefix`.
+
+    Before the first dot these are the groups and the root's own keys, so that the first list is short; after a dot, the
+    keys below it; after `=`, the choices of a group, or the value that a key has by default.
+
+    Args:
+        prefix: What was typed of this word.
+        root: Root file of the tree.
+        typed: The overrides before this word, whose choices decide which keys there are.
+        folder: The YAML tree, the shipped one by default.
+    """
+    groups = {group.name: group for group in groups_of(root, folder=folder)}
+    key, equals, _ = prefix.partition("=")
+    if equals and key in groups:
+        found = [f"{key}={choice.name}" for choice in groups[key].choices]
+    elif equals:
+        value = dict(keys_with_values(root, typed=typed, folder=folder)).get(key)
+        shown = ["true", "false"] if isinstance(value, bool) else [_spelled(value)]
+        found = [f"{key}={choice}" for choice in shown]
+    elif "." in prefix:
+        found = [f"{name}=" for name, _ in keys_with_values(root, typed=typed, folder=folder)]
+    else:
+        tops = {name.partition(".")[0] for name, _ in keys_with_values(root, typed=typed, folder=folder) if "." in name}
+        own = [name for name in root_values(root, folder=folder) if name not in groups]
+        found = [*(f"{name}=" for name in [*groups, *own]), *(f"{top}." for top in tops)]
+    return sorted({word for word in found if word.startswith(prefix)})
+
+
+def keys_with_values(root: str, *, typed: Sequence[str] = (), folder: Path | None = None) -> Iterator[tuple[str, Any]]:
+    """Every dotted key that holds a value under the choices of `root` and of the overrides `typed`."""
+    yield from root_values(root, folder=folder).items()
+    selected = dict(word.partition("=")[::2] for word in typed)
+    for group in groups_of(root, folder=folder):
+        choice = selected.get(group.name, group.default)
+        for package, content in choose(group.name, choice, folder=folder):
+            yield from _leaves(content, package)
+
+
+def _leaves(content: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        dotted = f"{prefix}.{key}" if prefix else str(key)
+        if key == "defaults" or key == "_target_":
+            continue
+        if isinstance(value, dict):
+            yield from _leaves(value, dotted)
+        else:
+            yield dotted, value
+
+
+def _spelled(value: Any) -> str:
+    if value is None:
+        return "null"
+    return shlex.quote(str(value)) if isinstance(value, str) and not value.startswith("$") else str(value)

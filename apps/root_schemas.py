@@ -1,0 +1,36 @@
+"""The typed keys of the root files of conf/: what every command takes besides the groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+Spec = Mapping[str, Any]
+# Seeds of numpy and of Lightning are 32-bit numbers.
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRoot:
+    """The keys of `conf/train.yaml`, explained there."""
+
+    name: Text
+    seed: Seed
+    runs: Text
+    resume: str | None
+    objective: Text
+    objective_mode: Literal["max", "min"]
+    threads: Annotated[int, Field(ge=1)] | None
+    test: bool
+    module: Spec
+    datamodule: Spec
+    trainer: Spec
+    callbacks: Spec | None = None
+    logger: Spec | None = None
+
+
+ROOT_SCHEMAS: dict[str, type[Any]] = {"train": TrainRoot}

@@ -1,0 +1,126 @@
+"""Checks a composed configuration against the constructors that it names, before anything is built.
+
+Importing those constructors imports torch, so help and `--cfg job` never come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from apps.root_schemas import ROOT_SCHEMAS
+from apps.signatures import call_problems, import_target
+from nines.errors import ConfigError, UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+BY_HYDRA = frozenset({"_target_", "_partial_", "_convert_", "_recursive_", "_args_"})
+
+
+@dataclass(frozen=True)
+class PassedOn:
+    """A plain mapping that a constructor hands to another callable, whose signature is what counts.
+
+    Attributes:
+        target: The callable that reads the mapping.
+        also: Keys that the constructor itself takes out of the mapping, with their types.
+        given: Arguments of the callable that the constructor adds itself, so that the mapping must not hold them.
+    """
+
+    target: str
+    also: Mapping[str, Any]
+    given: frozenset[str]
+
+
+PASSED_ON = {
+    "lightning_modules.classifier.CompletionClassifier": {
+        "model": PassedOn(
+            "nines.models.classifier.build_pair_classifier", also={"max_tokens": int}, given=frozenset({"dropout"})
+        ),
+        "dropout": PassedOn("nines.models.dropout.DropoutOptions", also={}, given=frozenset()),
+        "optimizer": PassedOn("lightning_modules.optimizers.OptimizerOptions", also={}, given=frozenset()),
+    }
+}
+
+# Values that a command replaces before the constructor sees them.
+REPLACED = {"trainer.precision": ("auto",)}
+
+
+def validate(config: DictConfig, *, root: str = "train") -> None:
+    """Check the keys and the value types of `config`, all at once.
+
+    Values that are still to be filled in (`???`) are left out.
+
+    Args:
+        config: A composed configuration.
+        root: The root file that it came from; its own keys are checked against `apps.root_schemas`.
+
+    Raises:
+        ConfigError: One line for each problem: the dotted key, its value, and what was expected.
+    """
+    from omegaconf import OmegaConf
+
+    content = OmegaConf.to_container(config, resolve=True, throw_on_missing=False)
+    if not isinstance(content, dict):
+        raise ConfigError(f"the configuration {root!r} is no mapping")
+    values = {str(key): value for key, value in content.items()}
+    problems: list[str] = []
+    if root in ROOT_SCHEMAS:
+        problems += call_problems(ROOT_SCHEMAS[root], values, where="", name=root)
+    problems += _walk(values, "")
+    if len(problems) == 1:
+        raise ConfigError(problems[0])
+    if problems:
+        raise ConfigError("\n".join([f"{len(problems)} problems in the configuration:", *(f"  {p}" for p in problems)]))
+
+
+def _walk(node: Any, where: str) -> Iterator[str]:
+    if isinstance(node, list):
+        for position, item in enumerate(node):
+            yield from _walk(item, f"{where}[{position}]")
+    if not isinstance(node, dict):
+        return
+    passed_on: Mapping[str, PassedOn] = {}
+    if "_target_" in node:
+        passed_on = PASSED_ON.get(str(node["_target_"]), {})
+        yield from _target_problems(node, where)
+    for key, value in node.items():
+        below = f"{where}.{key}" if where else str(key)
+        if key in passed_on and isinstance(value, dict):
+            yield from _passed_on_problems(value, below, to=passed_on[key])
+        yield from _walk(value, below)
+
+
+def _target_problems(node: Mapping[str, Any], where: str) -> list[str]:
+    try:
+        constructor = import_target(node["_target_"])
+    except ConfigError as error:
+        return [f"{where}._target_ = {node['_target_']!r}: {error}"]
+    arguments = {
+        key: value
+        for key, value in node.items()
+        if key not in BY_HYDRA and value not in REPLACED.get(f"{where}.{key}", ())
+    }
+    return call_problems(
+        constructor,
+        arguments,
+        where=where,
+        name=str(node["_target_"]),
+        complete=not node.get("_partial_"),
+        present=frozenset(node),
+    )
+
+
+def _passed_on_problems(arguments: dict[str, Any], where: str, *, to: PassedOn) -> list[str]:
+    constructor = import_target(to.target)
+    problems = call_problems(
+        constructor, arguments, where=where, name=to.target, also=to.also, present=to.given, forbidden=to.given
+    )
+    if not problems and is_dataclass(constructor):
+        try:
+            constructor(**arguments)
+        except UserError as error:
+            problems.append(str(error))
+    return problems
