@@ -87,7 +87,7 @@ def _print_results(folder: RunFolder) -> None:
                 print(f"  {name:<32} {metrics[name]:.4f}")
     print(f"  everything of this run           {folder.path}")
     print(f"  look at its curves               nines tensorboard {folder.path}")
-    print(f"  score your own pairs             nines predict model={folder.path} input=pairs.jsonl")
+    print(f"  score your own pairs             nines predict {folder.path} pairs.jsonl")
 
 
 HEADLINES = (

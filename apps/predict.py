@@ -1,0 +1,96 @@
+"""`nines predict`: scores a JSON Lines file of prompt and completion pairs, in order, as a stream."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+from nines.errors import DataError, UserError
+from nines.files import replacing
+
+EXAMPLES = """examples:
+  nines predict runs/sweep/quick-1a2b3c4d/best pairs.jsonl --output scores.jsonl
+  nines predict runs/train/classifier-5e6f7a8b - < pairs.jsonl | sort
+
+Each line of the input is a JSON object with `prompt` and `completion`; each line of the output repeats it with
+`score`, P(injurious), and `accepted`, whether the score lies below the model's threshold."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Model, input and output."""
+    parser.epilog = EXAMPLES
+    parser.add_argument("model", type=Path, help="a run folder, the folder of `nines sweep best`, or a .ckpt file")
+    parser.add_argument("input", help="a JSON Lines file, or - for standard input")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where to write; standard output by default")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="pairs in one forward pass (64)")
+    parser.add_argument("--threshold", type=float, metavar="T", help="accept below T instead of the model's threshold")
+    parser.add_argument("--device", default="cpu", metavar="DEVICE", help="torch device, such as cuda (default: cpu)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Score every row; a malformed one stops with its line number and leaves no output file."""
+    source = arguments.input
+    if source != "-" and not Path(source).is_file():
+        raise UserError(f"no input file {source}; give a JSON Lines file, or - for standard input")
+    from lightning_modules.prediction import Predictor
+
+    predictor = Predictor.load(arguments.model, device=arguments.device, batch_size=arguments.batch_size)
+    threshold = predictor.threshold if arguments.threshold is None else arguments.threshold
+    with ExitStack() as stack:
+        lines = sys.stdin if source == "-" else stack.enter_context(Path(source).open(encoding="utf-8"))
+        if arguments.output is None:
+            _score(predictor, lines, sys.stdout, name=source, threshold=threshold)
+        else:
+            with replacing(arguments.output) as temporary, temporary.open("w", encoding="utf-8") as out:
+                _score(predictor, lines, out, name=source, threshold=threshold)
+    return 0
+
+
+def _score(predictor: Any, lines: IO[str], out: IO[str], *, name: str, threshold: float | None) -> None:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from lightning_modules.prediction import windows
+
+    total = None if name == "-" else _count_rows(Path(name))
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("scoring", total=total)
+        for chunk in windows(read_pairs(lines, name=name), 512):
+            scores = predictor.scores([(row["prompt"], row["completion"]) for row in chunk])
+            for row, score in zip(chunk, scores.tolist(), strict=True):
+                scored = {**row, "score": score}
+                if threshold is not None:
+                    scored["accepted"] = score < threshold
+                out.write(json.dumps(scored, ensure_ascii=False) + "\n")
+            out.flush()
+            progress.advance(task, len(chunk))
+
+
+def _count_rows(path: Path) -> int:
+    with path.open(encoding="utf-8") as lines:
+        return sum(1 for line in lines if line.strip())
+
+
+def read_pairs(lines: IO[str], *, name: str) -> Iterator[dict[str, Any]]:
+    """Rows with a prompt and a completion, both text; blank lines are skipped.
+
+    Raises:
+        DataError: A line that is no such row, with its number.
+    """
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{name}, line {number}: no JSON object ({error.msg}, column {error.colno})") from error
+        for field in ("prompt", "completion"):
+            if not isinstance(row, dict) or not isinstance(row.get(field), str):
+                raise DataError(f"{name}, line {number}: field {field!r} must be text")
+        yield row

@@ -1,0 +1,115 @@
+"""Scores for pairs of prompt and completion from a trained classifier.
+
+Three lines do it:
+
+from lightning_modules.prediction import Predictor
+predictor = Predictor.load("runs/sweep/quick-1a2b3c4d/best")
+scores = predictor.scores([("The shelf tilted.", "It missed her by an inch.")])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lightning_modules.checkpoint_io import read_checkpoint
+from lightning_modules.classifier import CompletionClassifier
+from nines.errors import CheckpointError, ConfigError
+from nines.files import read_json
+from nines.models.pairs import PairTokenizer
+from nines.run_folder import RunFolder
+
+Pair = tuple[str, str]
+Row = TypeVar("Row")
+
+
+class Predictor:
+    """A classifier in evaluation mode with its tokenizer and, where known, its threshold.
+
+    Scores are computed in float32 whatever the training precision was, and do not depend on which other pairs share a
+    batch beyond float32 rounding.
+
+    Args:
+        module: The trained classifier; put into evaluation mode here.
+        threshold: Completions whose score lies below it are accepted; None if unknown.
+        batch_size: Pairs in one forward pass, at least 1.
+    """
+
+    def __init__(self, module: CompletionClassifier, *, threshold: float | None = None, batch_size: int = 64) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
+        self.module = module.eval()
+        self.threshold = threshold
+        self.batch_size = batch_size
+        self.tokenizer = PairTokenizer(module.hparams["model"]["source"], max_tokens=module.max_tokens)
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "cpu", batch_size: int = 64) -> Predictor:
+        """Load from a run folder, from the folder that `nines sweep best` makes, or from a checkpoint file.
+
+        Raises:
+            CheckpointError: There is no checkpoint, it is damaged, or it is of another architecture.
+        """
+        checkpoint, threshold_file = locate_checkpoint(Path(path))
+        content = read_checkpoint(checkpoint)
+        if "hyper_parameters" not in content or "state_dict" not in content:
+            raise CheckpointError(f"{checkpoint} is no checkpoint of a classifier of this project")
+        module = CompletionClassifier(**content["hyper_parameters"])
+        module.on_load_checkpoint(content)
+        module.load_state_dict(content["state_dict"])
+        threshold = float(read_json(threshold_file)["threshold"]) if threshold_file.exists() else None
+        return cls(module.to(device), threshold=threshold, batch_size=batch_size)
+
+    def scores(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
+        """P(injurious) of each (prompt, completion), shape (pairs,), in the order given.
+
+        Raises:
+            DataError: A completion is longer than the model can read.
+        """
+        result = np.empty(len(pairs), dtype=np.float64)
+        if not pairs:
+            return result
+        encoded = self.tokenizer.encode(list(pairs))
+        by_length = np.argsort(encoded.lengths, kind="stable")
+        for start in range(0, len(pairs), self.batch_size):
+            rows = by_length[start : start + self.batch_size]
+            batch = {name: value.to(self.module.device) for name, value in encoded.collate(rows).items()}
+            with torch.inference_mode():
+                result[rows] = self.module(batch).cpu().numpy()
+        return result
+
+    def stream(self, pairs: Iterable[Pair], *, window: int = 1024) -> Iterator[float]:
+        """Scores one by one, in order, reading `window` pairs ahead: memory stays bounded for any number of pairs."""
+        for chunk in windows(pairs, window):
+            yield from self.scores(chunk).tolist()
+
+
+def locate_checkpoint(path: Path) -> tuple[Path, Path]:
+    """The checkpoint and threshold file that a user means by a run folder or a checkpoint.
+
+    Raises:
+        CheckpointError: Neither a checkpoint nor a folder with one.
+    """
+    if path.is_file():
+        folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+        return path, RunFolder(folder).threshold
+    folder = RunFolder(path)
+    for candidate in (folder.best, folder.last):
+        if candidate.is_file():
+            return candidate, folder.threshold
+    raise CheckpointError(
+        f"{path} holds no checkpoint; give a run folder, the folder of `nines sweep best`, or a .ckpt file"
+    )
+
+
+def windows(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    """Lists of `size` consecutive rows; the last may be shorter."""
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
