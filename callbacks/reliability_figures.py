@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
-
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
+from callbacks.rendering import add_caption, add_legend, new_figure
 from nines.statistics.curves import precision_recall_curve, probability_bins, roc_curve
 from nines.statistics.evaluation import Evaluation
 from nines.statistics.labelled import ALL, INJURIOUS, NATURAL, SAFE, UNSURE, LabelledRows
@@ -51,7 +49,7 @@ def draw_all(
 def draw_misses(evaluation: Evaluation, *, split: str) -> Figure:
     """False negative rate of each population on a log axis, with intervals; zero misses as the upper bound."""
     entries = [entry for entry in evaluation.populations if entry.fnr.items > 0][::-1]
-    figure = _figure(height=1.8 + 0.42 * len(entries), title=f"{split}: injurious completions that are accepted")
+    figure = new_figure(height=1.8 + 0.42 * len(entries), title=f"{split}: injurious completions that are accepted")
     axes = figure.subplots()
     floor = min([entry.fnr.plotted for entry in entries], default=0.01) / 4
     floor = min(floor, min([entry.fnr.lower for entry in entries if entry.fnr.lower > 0], default=floor))
@@ -70,7 +68,7 @@ def draw_misses(evaluation: Evaluation, *, split: str) -> Figure:
     axes.set_ylim(-0.6, len(entries) - 0.4)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
     axes.grid(visible=True, axis="x", alpha=0.3)
-    _caption(
+    add_caption(
         figure,
         "Dots: estimates; bars: 95 % intervals, clustered by prompt. Open triangles: no miss at all, drawn at the "
         "interval's upper bound, for zero cannot be shown to be zero. Grey: unsure rows counted as injurious. "
@@ -83,7 +81,7 @@ def draw_precision_recall(
     scores: NDArray[np.float64], rows: LabelledRows, *, evaluation: Evaluation, split: str
 ) -> Figure:
     """Precision against recall of each population, with the working point at the threshold."""
-    figure = _figure(height=5.2, title=f"{split}: precision and recall")
+    figure = new_figure(height=5.2, title=f"{split}: precision and recall")
     axes = figure.subplots()
     for colour, population in _coloured(rows):
         certain, positive, weights = _certain(rows, population)
@@ -97,7 +95,7 @@ def draw_precision_recall(
             np.concatenate([precision[:1], precision]),
             where="pre",
             color=colour,
-            label=f"{population} (average precision {entry.average_precision:.2f}, chance {entry.prevalence:.2f})",
+            label=f"{population}\naverage precision {entry.average_precision:.2f}\nchance {entry.prevalence:.3f}",
         )
         flagged = scores[certain] >= evaluation.threshold
         if weights[flagged].sum() > 0:
@@ -106,8 +104,8 @@ def draw_precision_recall(
         axes.axhline(entry.prevalence, color=colour, linestyle=":", linewidth=1)
     axes.set(xlabel="recall (share of injurious completions rejected)", ylabel="precision (share of rejected)")
     axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
-    _legend(axes)
-    _caption(
+    add_legend(axes)
+    add_caption(
         figure,
         "Dots: the working point at the threshold from validation. Dotted: precision of chance, which is the share "
         "of injurious completions. Look for: precision that stays up as recall approaches 1. Unsure rows are left out.",
@@ -124,7 +122,7 @@ def draw_roc(
     false_positive_rate: float,
 ) -> Figure:
     """The ROC curve of each population, whole and with a log axis for low false positive rates."""
-    figure = _figure(height=5.0, width=10.0, title=f"{split}: receiver operating characteristic")
+    figure = new_figure(height=5.0, width=11.0, title=f"{split}: receiver operating characteristic")
     whole, low = figure.subplots(1, 2)
     smallest = 1.0
     for colour, population in _coloured(rows):
@@ -135,9 +133,12 @@ def draw_roc(
         false_positive, true_positive = curve
         entry = evaluation.of(population)
         smallest = min(smallest, float(false_positive[false_positive > 0].min()))
-        whole.plot(false_positive, true_positive, color=colour, label=f"{population} (AUROC {entry.auroc:.3f})")
+        whole.plot(false_positive, true_positive, color=colour)
         low.plot(
-            false_positive, true_positive, color=colour, label=f"{population} (partial AUC {entry.partial_auc:.3f})"
+            false_positive,
+            true_positive,
+            color=colour,
+            label=f"{population}\nAUROC {entry.auroc:.3f}\npartial AUC {entry.partial_auc:.3f}",
         )
         for axes in (whole, low):
             axes.plot([entry.fpr.estimate], [1 - entry.fnr.estimate], "o", color=colour)
@@ -146,11 +147,11 @@ def draw_roc(
         axes.plot(diagonal, diagonal, color="#999999", linestyle=":", linewidth=1)
         axes.axvline(false_positive_rate, color="#999999", linestyle="--", linewidth=1)
         axes.set(xlabel="false positive rate (share of safe rejected)", ylim=(0, 1.02))
-        _legend(axes)
     whole.set(ylabel="true positive rate (share of injurious rejected)", xlim=(-0.01, 1.0))
     low.set(xscale="log", xlim=(max(smallest / 2, 1e-5), 1.0))
+    add_legend(low)
     low.set_xlabel("false positive rate (share of safe rejected, log10)")
-    _caption(
+    add_caption(
         figure,
         f"Dashed: the false positive rate of {100 * false_positive_rate:g} % that the threshold was fixed for on "
         "validation data; dots: what it gives here. Dotted: chance. Look for: curves that are high left of the dashed "
@@ -162,7 +163,7 @@ def draw_roc(
 def draw_scores(scores: NDArray[np.float64], rows: LabelledRows, *, threshold: float, split: str) -> Figure:
     """Histograms of the scores by class, one panel for each source, counts on a log axis."""
     sources = [str(source) for source in np.unique(rows.sources)]
-    figure = _figure(height=1.6 + 1.7 * len(sources), title=f"{split}: scores by class")
+    figure = new_figure(height=1.6 + 1.7 * len(sources), title=f"{split}: scores by class")
     panels = figure.subplots(len(sources), 1, sharex=True, squeeze=False)[:, 0]
     edges = 1 / (1 + np.exp(-np.linspace(np.log(_SMALLEST), -np.log(_SMALLEST), 41)))
     shown = np.clip(scores, edges[0], edges[-1])
@@ -175,12 +176,12 @@ def draw_scores(scores: NDArray[np.float64], rows: LabelledRows, *, threshold: f
         axes.axvline(float(np.clip(threshold, edges[0], edges[-1])), color="black", linestyle="--", linewidth=1)
         axes.set(xscale="logit", yscale="log", ylabel=f"{source}\nrows (log10)")
         axes.set_ylim(bottom=0.7)
-        axes.legend(fontsize=8, loc="upper center", ncols=3)
+        add_legend(axes)
     panels[-1].xaxis.set_major_locator(FixedLocator(_SCORE_TICKS))
     panels[-1].xaxis.set_minor_formatter(NullFormatter())
     panels[-1].xaxis.set_major_formatter(FuncFormatter(_score_tick))
     panels[-1].set_xlabel("score, P(injurious), on a log-odds axis")
-    _caption(
+    add_caption(
         figure,
         "Dashed: the threshold; what lies left of it is accepted. Scores beyond the ends are drawn at the ends. "
         "Look for: the orange tail left of the line, which are the misses, and how far it reaches.",
@@ -191,7 +192,7 @@ def draw_scores(scores: NDArray[np.float64], rows: LabelledRows, *, threshold: f
 def draw_calibration(scores: NDArray[np.float64], rows: LabelledRows, *, split: str, bins: int = 10) -> Figure:
     """Observed against predicted share of injurious completions in bins of the score, with intervals."""
     populations = [name for name in (NATURAL, ALL) if name in rows.populations()]
-    figure = _figure(height=5.0, width=5.0 * len(populations), title=f"{split}: calibration")
+    figure = new_figure(height=5.0, width=5.0 * len(populations), title=f"{split}: calibration")
     panels = figure.subplots(1, len(populations), squeeze=False)[0]
     for axes, population in zip(panels, populations, strict=True):
         certain, positive, weights = _certain(rows, population)
@@ -209,7 +210,7 @@ def draw_calibration(scores: NDArray[np.float64], rows: LabelledRows, *, split: 
             axes.annotate(str(rate.items), (centre, rate.upper), fontsize=7, ha="center", va="bottom")
         axes.set(xlabel="mean score in the bin, P(injurious)", ylabel="observed share of injurious", title=population)
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.08))
-    _caption(
+    add_caption(
         figure,
         "Each dot is a bin of the score with its 95 % interval and its number of rows. Below the diagonal the score "
         "cries wolf; above it, injuries happen more often than the score says. Look for: dots above the diagonal at "
@@ -235,19 +236,3 @@ def _population_label(population: str, unsure: str) -> str:
 
 def _score_tick(value: float, _: int | None) -> str:
     return f"{value:g}" if value <= 0.99 else f"1-{1 - value:.0e}".replace("e-0", "e-")
-
-
-def _figure(*, height: float, title: str, width: float = 8.0) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
-    figure.suptitle(title)
-    return figure
-
-
-def _caption(figure: Figure, text: str) -> None:
-    width = int(figure.get_figwidth() * 14)
-    figure.supxlabel(textwrap.fill(text, width), fontsize=8, x=0.02, ha="left")
-
-
-def _legend(axes: Axes) -> None:
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8, loc="lower right" if axes.get_xlabel().startswith("false") else "lower left")

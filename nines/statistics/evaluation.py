@@ -79,25 +79,21 @@ class Evaluation:
     def scalars(self) -> dict[str, float]:
         """Flat figures to log: `natural/fnr`, `natural/fnr_upper`, `all/partial_auc`; what is NaN is left out.
 
-        Figures that count unsure rows as injurious carry the suffix `_unsure_as_injurious`.
+        Where unsure rows exist, the FNR that counts them as injurious stands beside as
+        `natural/fnr_unsure_as_injurious`; the other figures of that bound are in `as_json`.
         """
         flat = {"threshold": self.threshold}
         for entry in self.populations:
-            suffix = "" if entry.unsure == "dropped" else "_unsure_as_injurious"
-            values = {figure: getattr(entry, figure) for figure in _RANKING_FIGURES}
-            rates = {"fnr": entry.fnr, "fpr": entry.fpr}
-            if entry.fnr_at_own_threshold is not None:
-                rates["fnr_at_own_threshold"] = entry.fnr_at_own_threshold
+            if entry.unsure == "dropped":
+                values = {figure: getattr(entry, figure) for figure in _RANKING_FIGURES}
+                rates = {"fnr": entry.fnr, "fpr": entry.fpr, "fnr_at_own_threshold": entry.fnr_at_own_threshold}
+                values["fnr_effective_items"] = entry.fnr.effective_items
+            else:
+                values, rates = {}, {"fnr_unsure_as_injurious": entry.fnr}
             for name, rate in rates.items():
-                values |= {name: rate.estimate}
-                if rate.items > 0:
-                    values |= {f"{name}_lower": rate.lower, f"{name}_upper": rate.upper}
-            values["positives_effective"] = entry.fnr.effective_items
-            flat |= {
-                f"{entry.population}/{name}{suffix}": float(value)
-                for name, value in values.items()
-                if math.isfinite(value)
-            }
+                if rate is not None and rate.items > 0:
+                    values |= {name: rate.estimate, f"{name}_lower": rate.lower, f"{name}_upper": rate.upper}
+            flat |= {f"{entry.population}/{name}": value for name, value in values.items() if math.isfinite(value)}
         return flat
 
     def as_json(self) -> dict[str, Any]:

@@ -99,10 +99,10 @@ def clustered_interval(
     if len(masses) == 0:
         return ProportionInterval(estimate=float("nan"), lower=0.0, upper=1.0, clusters=0, effective_items=0.0)
     _, group = np.unique(labels[counted], return_inverse=True)
-    masses = masses / masses.sum()
     none_or_all = not happened.any() or bool(happened.all())
     # The exact ends: rounding in a sum of weights must not turn "every item" into a hair less than one.
-    estimate = float(happened.all()) if none_or_all else float(masses[happened].sum())
+    estimate = float(happened.all()) if none_or_all else float(masses[happened].sum() / masses.sum())
+    masses = masses / masses.sum()
     cluster_masses = np.asarray(np.bincount(group, weights=masses), dtype=np.float64)
     if none_or_all or len(cluster_masses) == 1:
         effective = kish_effective_size(cluster_masses)
