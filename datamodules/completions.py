@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NoReturn
 
 import lightning as L
 import numpy as np
-from numpy.typing import NDArray
 
 from datamodules.loader import BatchLoader, Collate, EvaluationLoader, with_targets
 from datamodules.locations import EXTRAS
@@ -15,7 +14,7 @@ from datamodules.mixture import LossWeights, Mixture, MixtureOptions, Resampling
 from datamodules.order import EvaluationOrder, Ranks, TrainingOrder
 from datamodules.reading import Splits, read
 from datamodules.schema import LabelledCompletion
-from datamodules.splitting import DEFAULT_SHARES, leaks, limited, prompt_groups
+from datamodules.splitting import DEFAULT_SHARES, limited, prompt_groups, refuse_leaks
 from datamodules.tokenised import tokenise
 from nines.errors import ConfigError, DataError, nearest
 from nines.losses.base import ClassCounts
@@ -36,8 +35,8 @@ STAGES: dict[str, tuple[str, ...]] = {
 class LabelledCompletions(L.LightningDataModule):
     """Batches of labelled completions: dicts of the encoder's inputs plus `target`, `weight` and `row`.
 
-    `target` and `weight` are float32 `(batch,)`, `row` is int64 `(batch,)`, the place in `rows(split)`. In evaluation an
-    unsure row has target -1 and weight 0, all others weight 1; selection weights are in `rows(split)`.
+    `target` and `weight` are float32 `(batch,)`, `row` is int64 `(batch,)`, the place in `rows(split)`. In evaluation
+    an unsure row has target -1 and weight 0, all others weight 1; selection weights are in `rows(split)`.
 
     Args:
         path: What `datamodules.reading.read` takes: a file, a folder, `embedded:injury` or `hub:<organisation>/<name>`.
@@ -123,13 +122,8 @@ class LabelledCompletions(L.LightningDataModule):
         if stage in ("fit", None):
             if missing := [name for name in STAGES["fit"] if name not in splits]:
                 raise DataError(f"{self.path} has no {' and no '.join(missing)} split, which training needs")
-            if not self.allow_leaks and (leaking := leaks(splits)):
-                where = sorted({name for leak in leaking for name in leak.rows})
-                raise DataError(
-                    f"{self.path}: {len(leaking)} prompts lie in more than one split ({', '.join(where)}), such as "
-                    f"{leaking[0].prompt[:60]!r}; `nines data check {self.path}` lists them, datamodule.allow_leaks=true "
-                    "trains nevertheless"
-                )
+            if not self.allow_leaks:
+                refuse_leaks(splits, self.path)
 
     def splits(self, stage: str | None = None) -> tuple[str, ...]:
         """Names of the splits that are there and that `stage` (fit, validate, test, predict) uses; None for all."""

@@ -29,8 +29,8 @@ def locate(source: str) -> Path:
     path = Path(source).expanduser()
     if not path.exists():
         raise DataError(
-            f"there is no data at {path} (looked from {Path.cwd()}); give a file ({', '.join(SUFFIXES)}), a folder with "
-            f"train, valid and test files, {HUB}<organisation>/<name>, or {EMBEDDED}injury"
+            f"there is no data at {path} (looked from {Path.cwd()}); give a file ({', '.join(SUFFIXES)}), a folder "
+            f"with train, valid and test files, {HUB}<organisation>/<name>, or {EMBEDDED}injury"
         )
     return path
 

@@ -1,7 +1,8 @@
 """The training mixture: which rows are trained on, how often, with which targets and weights.
 
-Everything here works on arrays over the rows of the training split and is decided by the seed and the rows' ids alone, so
-the same data in another order gives the same mixture, and a skewed mixture's rows are also in the less skewed ones.
+Everything here works on arrays over the rows of the training split. Which rows a mixture keeps is decided by the seed
+and the rows' ids alone: the same data in another order gives the same mixture, and of two ratios that thin the same
+class the stricter one keeps a subset of the other's rows.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class MixtureOptions:
         safe_per_injurious: Subsample to this many safe rows for each injurious one; None keeps all rows.
         unsure: Rows whose readers differ are dropped, kept with target 0.5, or counted as injurious.
         loss_weights: `natural` keeps generated rows only and weights them by `1 / (selection_probability * drawn)`.
-        resampling: `oversample` repeats rows of the class that is short of `resampling_ratio`, `undersample` leaves rows
-            of the other one out, other ones in each epoch.
+        resampling: `oversample` repeats rows of the class that is short of `resampling_ratio`, `undersample` leaves
+            rows of the other one out; which ones changes with the epoch.
         resampling_ratio: Safe rows for each injurious one that resampling aims at.
         sources: Train on rows of these sources only; None takes all.
         seed: Decides which rows are kept and drawn.
@@ -48,10 +49,9 @@ class MixtureOptions:
     def __post_init__(self) -> None:
         choices = (("unsure", Unsure), ("loss_weights", LossWeights), ("resampling", Resampling))
         for name, valid in choices:
-            if getattr(self, name) not in get_args(valid):
-                raise ConfigError(
-                    f"datamodule.{name}={getattr(self, name)!r} is unknown; {nearest(str(getattr(self, name)), get_args(valid))}"
-                )
+            value = getattr(self, name)
+            if value not in get_args(valid):
+                raise ConfigError(f"datamodule.{name}={value!r} is unknown; {nearest(str(value), get_args(valid))}")
         if self.safe_per_injurious is not None and not self.safe_per_injurious > 0:
             raise ConfigError(
                 f"datamodule.mixture={self.safe_per_injurious} must be above 0 (safe rows per injurious row)"
@@ -77,7 +77,7 @@ class Mixture:
     options: MixtureOptions
 
     def draw(self, epoch: int) -> NDArray[np.int64]:
-        """The rows of `epoch`, in ascending order, repeated and left out as `resampling` says; each epoch has as many."""
+        """The rows of `epoch`, ascending, repeated and left out as `resampling` says; every epoch has as many."""
         wanted = self._wanted()
         random = np.random.default_rng([self.options.seed, epoch, 1])
         drawn = [self._of_class(0.5)]
@@ -100,7 +100,8 @@ class Mixture:
         return float((weights * targets).sum()), float((weights * (1 - targets)).sum())
 
     def _of_class(self, target: float) -> NDArray[np.int64]:
-        return self.rows[self.targets[self.rows] == target]
+        rows: NDArray[np.int64] = self.rows[self.targets[self.rows] == target]
+        return rows
 
     def _wanted(self) -> dict[float, int]:
         """Rows of each certain class in an epoch."""

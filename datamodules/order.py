@@ -23,7 +23,7 @@ Rows = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train together."""
+    """One process among those that train together."""
 
     rank: int = 0
     world_size: int = 1

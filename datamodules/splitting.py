@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from datamodules.schema import LabelledCompletion, normalised
-from nines.errors import ConfigError
+from nines.errors import ConfigError, DataError
 
 Shares = tuple[float, float, float]
 DEFAULT_SHARES: Shares = (0.8, 0.1, 0.1)
@@ -93,6 +93,21 @@ def leaks(splits: Mapping[str, Sequence[LabelledCompletion]]) -> list[Leak]:
         counts[group][name] += 1
         prompts.setdefault(group, row.prompt)
     return [Leak(prompts[group], dict(found)) for group, found in counts.items() if len(found) > 1]
+
+
+def refuse_leaks(splits: Mapping[str, Sequence[LabelledCompletion]], source: str) -> None:
+    """Do nothing if no prompt lies in more than one split.
+
+    Raises:
+        DataError: One does: figures on the test split would flatter a model that has seen its prompts.
+    """
+    if leaking := leaks(splits):
+        names = ", ".join(sorted({name for leak in leaking for name in leak.rows}))
+        count = "one prompt lies" if len(leaking) == 1 else f"{len(leaking)} prompts lie"
+        raise DataError(
+            f"{source}: {count} in more than one split ({names}), such as {leaking[0].prompt[:60]!r}; "
+            f"`nines data check {source}` lists them, datamodule.allow_leaks=true trains nevertheless"
+        )
 
 
 def limited(rows: list[LabelledCompletion], count: int | None) -> list[LabelledCompletion]:
