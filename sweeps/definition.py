@@ -1,4 +1,4 @@
-"""What a sweep is: its question, space, objectives, seeds and base overrides; and which of these make it another sweep."""
+"""What a sweep is: question, space, objectives, seeds, base overrides; and which of these make it another sweep."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def parse_definition(source: Mapping[str, Any]) -> SweepDefinition:
         sampler=choice_with_options(source.get("sampler") or "tpe", where="sampler"),
         pruner=choice_with_options(source.get("pruner") or "none", where="pruner"),
     )
-    check_sampler(definition.sampler, space=definition.space, objectives=len(objectives))
+    check_sampler(definition.sampler, space=definition.space)
     check_pruner(definition.pruner, objectives=len(objectives))
     return definition
 

@@ -1,4 +1,4 @@
-"""One parameter in Hydra's override grammar: `choice(a, b)`, `tag(log, interval(1e-5, 1e-3))`, to a distribution and back.
+"""One parameter in Hydra's override grammar, such as `choice(a, b)`, to a distribution and back.
 
 Back means: a sampled value to the text of a Hydra override that parses to that same value, always in the same form.
 """
@@ -50,7 +50,7 @@ class Domain:
         return repr(value)
 
     def grid(self, points: int) -> list[ParameterValue]:
-        """Every value, in order; a continuous interval gives `points` values, evenly spaced (in the logarithm if tagged)."""
+        """Every value, in order; an interval gives `points` values, evenly spaced (in the logarithm if tagged)."""
         distribution = self.distribution
         if isinstance(distribution, CategoricalDistribution):
             return list(distribution.choices)

@@ -26,13 +26,12 @@ SAMPLERS: dict[str, type[optuna.samplers.BaseSampler]] = {
 GRID_POINTS = 3
 
 
-def check_sampler(spec: Mapping[str, Any], *, space: Space, objectives: int) -> None:
-    """Refuse an unknown sampler or option, and samplers that cannot serve this space or number of objectives.
+def check_sampler(spec: Mapping[str, Any], *, space: Space) -> None:
+    """Refuse an unknown sampler or option, and a sampler that cannot serve this space.
 
     Args:
         spec: `name` and `options`.
         space: The space to sample from.
-        objectives: Number of objectives.
 
     Raises:
         SweepError: With what would be valid.
@@ -41,9 +40,7 @@ def check_sampler(spec: Mapping[str, Any], *, space: Space, objectives: int) -> 
     if name == "grid":
         points = options.get("points", GRID_POINTS)
         if set(options) - {"points", "seed"} or not isinstance(points, int) or points < 1:
-            raise SweepError(
-                "sampler: grid takes one option, `points`: values for each continuous interval, at least 1"
-            )
+            raise SweepError("sampler: grid takes one option, `points` (at least 1): values for each interval")
         return
     if name not in SAMPLERS:
         raise SweepError(f"sampler: unknown sampler {name!r}; {nearest(name, [*SAMPLERS, 'grid'])}")

@@ -155,9 +155,7 @@ def parse_space(parameters: Mapping[str, Any], conditions: Mapping[str, Any] | N
     for text, body in (conditions or {}).items():
         _read_condition(str(text), body, outer=(), found=found, where="conditions")
     if not found:
-        raise SweepError(
-            "space: there is no parameter to sweep over; add one, such as `imbalance: choice(none, focal)`"
-        )
+        raise SweepError("space: no parameter to sweep over; add one, such as `imbalance: choice(none, focal)`")
     return Space(_named(found), dict(parameters), dict(conditions or {}))
 
 
@@ -198,13 +196,12 @@ def _named(found: list[Parameter]) -> tuple[Parameter, ...]:
         twins = [other for position, other in enumerate(found) if other.key == parameter.key and position != index]
         for twin in twins:
             if not any(mine.excludes(theirs) for mine in parameter.when for theirs in twin.when):
-                raise SweepError(
-                    f"space: {parameter.key} would be set twice in one trial; give it excluding conditions"
-                )
+                raise SweepError(f"space: {parameter.key} could be set twice in one trial; its conditions overlap")
         if twins:
             conditions = " and ".join(str(condition) for condition in parameter.when)
-            parameter = dataclasses.replace(parameter, name=f"{parameter.key} when {conditions}")
-        named.append(parameter)
+            named.append(dataclasses.replace(parameter, name=f"{parameter.key} when {conditions}"))
+        else:
+            named.append(parameter)
     return tuple(named)
 
 

@@ -118,8 +118,6 @@ def open_storage(url: str) -> optuna.storages.BaseStorage:
     try:
         return optuna.storages.RDBStorage(url)
     except ImportError as error:
-        raise SweepError(
-            f"storage: the database driver is missing: {error}; install it into this environment"
-        ) from error
+        raise SweepError(f"storage: the database driver is missing ({error}); install it") from error
     except SQLAlchemyError as error:
         raise StorageError(f"cannot open the storage: {str(error).splitlines()[0]}") from error

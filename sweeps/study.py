@@ -78,11 +78,11 @@ def create_study(folder: Path, definition: SweepDefinition, *, storage: str | No
 
     Args:
         folder: Folder of the sweep; its name becomes the study's name.
-        definition: The sweep as asked for now. The number of trials, retries, sampler and pruner replace the stored ones.
+        definition: The sweep as asked for now. Trials, retries, sampler and pruner replace the stored ones.
         storage: Storage URL; a journal file in the folder when not given.
 
     Raises:
-        SweepError: The folder or the study holds a sweep with another question to the space; the message lists what differs.
+        SweepError: The folder or study holds another sweep; the message lists what differs.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,9 +90,7 @@ def create_study(folder: Path, definition: SweepDefinition, *, storage: str | No
         recorded = _recorded_storage(folder)
         url = absolute_url(storage) if storage else recorded or default_url(folder)
         if recorded is not None and url != recorded:
-            raise SweepError(
-                f"{folder} keeps its study in {recorded}, not in {url}; drop storage= or use another name="
-            )
+            raise SweepError(f"{folder} keeps its study in {recorded}, not in {url}; drop storage= or change name=")
         opened = open_storage(url)
         directions = [optuna.study.StudyDirection[objective.direction.upper()] for objective in definition.objectives]
         study_id = _study_id(opened, folder.name)

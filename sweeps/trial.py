@@ -1,4 +1,4 @@
-"""One trial of a sweep, seen from both sides: the job that a process runs, and the record that status and report read."""
+"""One trial of a sweep: the job that a process runs, and the record that status and report read."""
 
 from __future__ import annotations
 

@@ -1,0 +1,61 @@
+"""What rank 0 of a trial uses to report its objective and to hear whether to stop early."""
+
+from __future__ import annotations
+
+import math
+
+import optuna
+
+from sweeps.definition import parse_definition
+from sweeps.pruners import build_pruner
+from sweeps.storage import open_storage
+from sweeps.study import DEFINITION_ATTRIBUTE
+
+
+class TrialReporter:
+    """Reports one trial's objective. Create it in the process that reports; a storage does not survive a fork.
+
+    Args:
+        storage: Storage URL of the job.
+        study: Study name of the job.
+        trial_id: Trial id of the job.
+    """
+
+    def __init__(self, storage: str, study: str, trial_id: int) -> None:
+        opened = open_storage(storage)
+        definition = parse_definition(
+            opened.get_study_user_attrs(opened.get_study_id_from_name(study))[DEFINITION_ATTRIBUTE]
+        )
+        loaded = optuna.load_study(
+            study_name=study,
+            storage=opened,
+            sampler=optuna.samplers.RandomSampler(),
+            pruner=build_pruner(definition.pruner),
+        )
+        self._trial = optuna.trial.Trial(loaded, trial_id)
+        row = opened.get_trial(trial_id)
+        self._reported = set(row.intermediate_values)
+        # Repeats over seeds run to their end, or their spread would be that of runs of different length.
+        self._may_prune = (
+            definition.pruner["name"] != "none"
+            and len(definition.objectives) == 1
+            and int(row.user_attrs.get("seed", 0)) == 0
+        )
+        self._may_report = len(definition.objectives) == 1
+
+    def report(self, value: float, step: int) -> bool:
+        """Report the first objective.
+
+        Args:
+            value: Its value on validation data. A value that is not finite is not reported and never prunes.
+            step: Optimizer steps done; reporting a step twice, as a resumed run may, changes nothing.
+
+        Returns:
+            Whether the trial should stop now, as pruned. All ranks must follow rank 0's answer.
+        """
+        if not self._may_report or not math.isfinite(value):
+            return False
+        if step not in self._reported:
+            self._trial.report(value, step)
+            self._reported.add(step)
+        return self._may_prune and self._trial.should_prune()
