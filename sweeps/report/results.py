@@ -51,9 +51,11 @@ def completed(records: Sequence[TrialRecord], *, objective: int = 0) -> list[Tri
 
 
 def parameter_sets(records: Sequence[TrialRecord], *, objective: int = 0) -> list[ParameterSet]:
-    """Completed rows gathered by set of parameters, in order of the set's number."""
+    """Completed rows gathered by set of parameters, in order of the set's number; rows that belong to none left out."""
     sets: dict[int, ParameterSet] = {}
     for record in completed(records, objective=objective):
+        if record.group < 0:
+            continue
         assert record.values is not None
         found = sets.setdefault(record.group, ParameterSet(record.group, record.params, {}))
         found.by_seed[record.seed] = record.values[objective]
@@ -61,9 +63,13 @@ def parameter_sets(records: Sequence[TrialRecord], *, objective: int = 0) -> lis
 
 
 def best_set(sets: Sequence[ParameterSet], objective: Objective) -> ParameterSet | None:
-    """The set with the best mean over seeds, the lower number in a tie; None when there is none."""
+    """The set with the best mean among those with the most seeds, the lower number in a tie; None when there is none.
+
+    A set that lost a seed is left out because the seeds that were pruned or failed are the bad ones.
+    """
     best: ParameterSet | None = None
-    for candidate in sets:
+    most = max((len(each.by_seed) for each in sets), default=0)
+    for candidate in (each for each in sets if len(each.by_seed) == most):
         if best is None or objective.better(candidate.mean, best.mean):
             best = candidate
     return best
