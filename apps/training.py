@@ -14,6 +14,7 @@ import lightning as L
 import torch
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from apps.environment import describe_environment
@@ -56,10 +57,7 @@ def train(
     validate(config)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    write_text(folder.config, OmegaConf.to_yaml(config, resolve=True))
-    write_text(folder.overrides, OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
-    write_json(folder.environment, describe_environment(seed=config.seed, threads=torch.get_num_threads()))
-    RunStatus(state="starting").write(folder)
+    _describe(config, folder, overrides)
     try:
         metrics = _run(config, folder=folder, reporter=reporter)
     except Pruned as pruned:
@@ -76,23 +74,38 @@ def train(
     return metrics
 
 
+@rank_zero_only
+def _describe(config: DictConfig, folder: RunFolder, overrides: Sequence[str]) -> None:
+    """Write what the run is, before anything of it happens."""
+    write_text(folder.config, OmegaConf.to_yaml(config, resolve=True))
+    write_text(folder.overrides, OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
+    write_json(folder.environment, describe_environment(seed=config.seed, threads=torch.get_num_threads()))
+    RunStatus(state="starting").write(folder)
+
+
 def _run(config: DictConfig, *, folder: RunFolder, reporter: Reporter | None) -> dict[str, float]:
-    L.seed_everything(config.seed, verbose=False)
-    datamodule: LightningDataModule = instantiate(config.datamodule, _convert_="all")
-    module: LightningModule = instantiate(config.module, _recursive_=False, _convert_="all")
-    callbacks = _callbacks(config, reporter)
-    checkpoints = next(callback for callback in callbacks if isinstance(callback, Checkpoints))
-    trainer = _trainer(config, folder, callbacks)
+    trainer, module, datamodule = assemble(config, folder=folder, reporter=reporter)
     trainer.fit(module, datamodule=datamodule, ckpt_path=str(folder.last) if folder.last.exists() else None)
-    if folder.best.exists() and checkpoints.best_step != trainer.global_step:
-        trainer.validate(module, datamodule=datamodule, ckpt_path=str(folder.best), verbose=False)
-    elif not trainer.callback_metrics:  # the fit had already ended before this start
-        trainer.validate(module, datamodule=datamodule, verbose=False)
+    # The threshold must belong to the weights that are kept, so it is fixed once more on the best ones.
+    best = str(folder.best) if folder.best.exists() else None
+    trainer.validate(module, datamodule=datamodule, ckpt_path=best, verbose=False)
     figures = _scalars(trainer)
     if config.test:
         trainer.test(module, datamodule=datamodule, verbose=False)
         figures |= _scalars(trainer)
-    return _write_metrics(folder, figures)
+    if trainer.is_global_zero:
+        _write_metrics(folder, figures)
+    return figures
+
+
+def assemble(
+    config: DictConfig, *, folder: RunFolder, reporter: Reporter | None = None
+) -> tuple[Trainer, LightningModule, LightningDataModule]:
+    """Build trainer, module and data module as the configuration says, seeded."""
+    L.seed_everything(config.seed, verbose=False)
+    datamodule: LightningDataModule = instantiate(config.datamodule, _convert_="all")
+    module: LightningModule = instantiate(config.module, _recursive_=False, _convert_="all")
+    return _trainer(config, folder, _callbacks(config, reporter)), module, datamodule
 
 
 def _trainer(config: DictConfig, folder: RunFolder, callbacks: list[Callback]) -> Trainer:
@@ -140,14 +153,14 @@ def _scalars(trainer: Trainer) -> dict[str, float]:
     }
 
 
-def _write_metrics(folder: RunFolder, figures: Mapping[str, float]) -> dict[str, float]:
+def _write_metrics(folder: RunFolder, figures: Mapping[str, float]) -> None:
     """Add `figures` to what callbacks wrote into metrics.json."""
     written = read_json(folder.metrics) if folder.metrics.exists() else {}
     metrics = {**written.get("metrics", {}), **figures}
     write_json(folder.metrics, {**written, "metrics": dict(sorted(metrics.items()))})
-    return metrics
 
 
+@rank_zero_only
 def _end(folder: RunFolder, state: Any, message: str) -> None:
     """Write the final state, keeping the step and objective of the last status."""
     last = RunStatus.read(folder) or RunStatus(state="starting")

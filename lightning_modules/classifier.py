@@ -19,7 +19,7 @@ from nines.clipping.base import ClipResult, GradientClipping
 from nines.errors import CapabilityError, CheckpointError, ConfigError
 from nines.losses.base import BinaryLoss
 from nines.losses.r_drop import r_drop_penalty
-from nines.models.classifier import build_pair_classifier
+from nines.models.classifier import PairClassifierOptions, build_pair_classifier
 from nines.models.dropout import DropoutOptions
 from nines.models.trunk_cache import TrunkCache
 
@@ -34,13 +34,13 @@ class CompletionClassifier(L.LightningModule):
     `CompletionClassifier.load_from_checkpoint(path)`.
 
     Args:
-        model: Arguments of `nines.models.classifier.build_pair_classifier`: source, pooling, head, frozen layers, and
-            `max_tokens`, the longest pair in tokens.
+        model: Fields of `nines.models.classifier.PairClassifierOptions`: source, pooling, head, frozen layers,
+            `max_tokens` (longest pair in tokens) and `trunk_cache` (compute the outputs of frozen layers once and keep
+            them on disk).
         loss: Specification of a `nines.losses.base.BinaryLoss`; plain cross-entropy by default.
         clipping: Specification of a `nines.clipping.base.GradientClipping`; none by default.
         dropout: Arguments of `nines.models.dropout.DropoutOptions`.
         optimizer: Arguments of `lightning_modules.optimizers.OptimizerOptions`.
-        trunk_cache: Compute the outputs of frozen layers once and keep them on disk.
 
     Raises:
         ConfigError: Arguments that contradict each other.
@@ -54,15 +54,14 @@ class CompletionClassifier(L.LightningModule):
         clipping: Mapping[str, Any] = NO_CLIPPING,
         dropout: Mapping[str, Any] | None = None,
         optimizer: Mapping[str, Any] | None = None,
-        trunk_cache: bool = True,
     ) -> None:
         super().__init__()
         self.save_hyperparameters()
         architecture = dict(model)
-        self.max_tokens = int(architecture.pop("max_tokens"))
+        self.max_tokens = int(architecture.pop("max_tokens", PairClassifierOptions.max_tokens))
+        self.trunk_cache = bool(architecture.pop("trunk_cache", PairClassifierOptions.trunk_cache))
         self.dropout_options = DropoutOptions(**(dropout or {}))
         self.optimizer_options = OptimizerOptions(**(optimizer or {}))
-        self.trunk_cache = trunk_cache
         self.model = build_pair_classifier(**architecture, dropout=self.dropout_options)
         self.loss: BinaryLoss = build(loss, kind=BinaryLoss)
         self.clipping: GradientClipping = build(clipping, kind=GradientClipping)
@@ -83,7 +82,7 @@ class CompletionClassifier(L.LightningModule):
         data: Any = self.trainer.datamodule
         if stage == "fit":
             self.loss.prepare(data.class_counts())
-        if self.trunk_cache and self.model.frozen_layers > 0:
+        if self.trunk_cache and self.model.freeze_layers > 0:
             for split in data.splits(stage):
                 hidden = TrunkCache.open_or_build(
                     self.model,

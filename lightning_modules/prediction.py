@@ -47,7 +47,7 @@ class Predictor:
         self.module = module.eval()
         self.threshold = threshold
         self.batch_size = batch_size
-        self.tokenizer = PairTokenizer(module.hparams["model"]["source"], max_tokens=module.max_tokens)
+        self.tokenizer = PairTokenizer(module.model.source, max_tokens=module.max_tokens)
 
     @classmethod
     def load(cls, path: str | Path, *, device: str = "cpu", batch_size: int = 64) -> Predictor:

@@ -1,0 +1,127 @@
+"""`nines evaluate`: judges a classifier, and two baselines beside it, at a threshold fixed on validation data."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from apps.config import compose
+from nines.errors import NinesError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from omegaconf import DictConfig
+
+    from datamodules.completions import LabelledCompletions
+    from nines.statistics.evaluation import Evaluation
+
+Scorer = Callable[[Sequence[tuple[str, str]]], "NDArray[np.float64]"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`nines evaluate` has no options of its own beside overrides and configuration."""
+    parser.set_defaults(command="evaluate")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Evaluate, print one table for each split, and write evaluation.json and evaluation.md."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    from apps.validation import validate
+    from nines.files import write_json, write_text
+
+    config = compose("evaluate", arguments.overrides, config_dir=arguments.config_dir)
+    validate(config, root="evaluate")
+    results = evaluate_scorers(config)
+    folder = Path(config.output) if config.output else _folder_of(Path(config.classifier)) / "evaluation"
+    payload = {
+        "config": {key: config[key] for key in config},
+        "results": {
+            name: {split: result.as_json() for split, result in splits.items()} for name, splits in results.items()
+        },
+    }
+    write_json(folder / "evaluation.json", payload)
+    text = as_markdown(results)
+    write_text(folder / "evaluation.md", text)
+    Console().print(Markdown(text) if Console().is_terminal else text)
+    print(f"written: {folder / 'evaluation.json'} and {folder / 'evaluation.md'}")
+    return 0
+
+
+def evaluate_scorers(config: DictConfig) -> dict[str, dict[str, Evaluation]]:
+    """The classifier and, if asked for, the baselines: name → split → evaluation.
+
+    Each fixes its own threshold on the validation split, at the same false positive rate, and keeps it for every other
+    split.
+    """
+    from datamodules.completions import LabelledCompletions
+    from lightning_modules.prediction import Predictor
+
+    predictor = Predictor.load(config.classifier, device=config.device, batch_size=config.batch_size)
+    source, max_tokens = predictor.tokenizer.source, predictor.module.max_tokens
+    data = LabelledCompletions(path=config.path, tokenizer=source, max_tokens=max_tokens)
+    data.setup("validate")
+    scorers: dict[str, Scorer] = {"classifier": predictor.scores}
+    if config.baselines:
+        scorers |= _baselines(data, source=source, max_tokens=max_tokens, config=config)
+    return {name: _judge(scorer, data, config) for name, scorer in scorers.items()}
+
+
+def _judge(scorer: Scorer, data: LabelledCompletions, config: DictConfig) -> dict[str, Evaluation]:
+    from nines.statistics.evaluation import evaluate
+    from nines.statistics.thresholds import fix_threshold, thresholds_by_population
+
+    scores = {split: scorer(data.texts(split)) for split in ("valid", *data.splits("test"))}
+    rate = config.false_positive_rate
+    fixed = fix_threshold(scores["valid"], data.rows("valid"), population=config.population, rate=rate)
+    own = thresholds_by_population(scores["valid"], data.rows("valid"), rate=rate)
+    return {
+        split: evaluate(values, data.rows(split), threshold=fixed.threshold, own_thresholds=own)
+        for split, values in scores.items()
+    }
+
+
+def _baselines(data: LabelledCompletions, *, source: str, max_tokens: int, config: DictConfig) -> dict[str, Scorer]:
+    from nines.models.baselines import FrozenEmbeddingBaseline, LabelledPairs, TfidfBaseline
+
+    def certain(split: str) -> LabelledPairs:
+        labels = data.rows(split).labels
+        pairs = [pair for pair, label in zip(data.texts(split), labels, strict=True) if label >= 0]
+        return LabelledPairs(pairs=pairs, positive=labels[labels >= 0] == 1)
+
+    train, valid = certain("train"), certain("valid")
+    baselines: tuple[Any, ...] = (
+        TfidfBaseline(seed=config.seed),
+        FrozenEmbeddingBaseline(source, max_tokens=max_tokens, seed=config.seed, batch_size=config.batch_size),
+    )
+    return {baseline.name: baseline.fit(train, valid).scores for baseline in baselines}
+
+
+def as_markdown(results: dict[str, dict[str, Evaluation]]) -> str:
+    """A section for each split, in it a table for each scorer; says what the figures rest on."""
+    parts = ["# Evaluation", NOTE]
+    splits = next(iter(results.values()))
+    for split in splits:
+        parts.append(f"## {split}")
+        for name, evaluations in results.items():
+            parts += [f"### {name}, accepts below {evaluations[split].threshold:.4g}", evaluations[split].table()]
+    return "\n\n".join(parts) + "\n"
+
+
+NOTE = (
+    "Thresholds are fixed on the validation split. Intervals have 95 % nominal coverage and are clustered by prompt. "
+    "`natural` weights generated completions by their selection probability; written and plain rows are no sample of "
+    "any natural distribution. The labels of the embedded data were made by language models, not by people."
+)
+
+
+def _folder_of(classifier: Path) -> Path:
+    if classifier.is_dir():
+        return classifier
+    if not classifier.exists():
+        raise NinesError(f"no classifier at {classifier}")
+    return classifier.parent
