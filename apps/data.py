@@ -111,18 +111,19 @@ def _token_lengths(splits: Splits, source: str, max_tokens: int) -> list[Lengths
 
 def _table(title: str, columns: Sequence[str], *, names: int) -> Table:
     """A table whose first `names` columns are text and whose others are figures."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    # Narrow enough for the 80 columns of a pipe.
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
     for place, column in enumerate(columns):
-        is_name = place < names
-        table.add_column(column, justify="left" if is_name else "right", no_wrap=is_name)
+        table.add_column(column, justify="left" if place < names else "right", no_wrap=True)
     return table
 
 
 def _balance_table(report: DataReport) -> Table:
-    columns = ("split", "source", "prompts", "rows", "yes", "no", "unsure", "yes share", "unsure share")
-    table = _table("Class balance (yes share: among certain rows)", columns, names=2)
+    columns = ("split", "source", "prompts", "rows", "yes", "no", "unsure", "yes %", "unsure %")
+    table = _table("Class balance (yes %: among certain rows)", columns, names=2)
     shown: set[str] = set()
     for one in report.balances:
         prompts = "" if one.split in shown else str(report.prompts[one.split])

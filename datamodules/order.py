@@ -141,7 +141,7 @@ class EvaluationOrder:
 
     def batches(self) -> list[Rows]:
         """The batches of this rank."""
-        rows = _by_length(np.arange(len(self.lengths)), self.lengths)[::-1]
+        rows = _by_length(np.arange(len(self.lengths)), -self.lengths)
         return [self.ranks.share(step) for step in np.array_split(rows, self.steps)]
 
 
