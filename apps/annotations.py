@@ -40,7 +40,7 @@ def describe(annotation: Any) -> str:
         return (
             f"a list of {' and '.join(dict.fromkeys(describe(part) for part in inner))} values" if inner else "a list"
         )
-    return WORDS.get(origin or annotation) or getattr(annotation, "__name__", str(annotation))
+    return WORDS.get(origin or annotation) or str(getattr(annotation, "__name__", annotation))
 
 
 def phrase(annotation: Any, value: Any, *, details: Sequence[str]) -> str:

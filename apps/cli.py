@@ -129,7 +129,8 @@ class _Parser(argparse.ArgumentParser):
             UserError: Always.
         """
         _, found, unknown = message.partition("unrecognized arguments: ")
-        hint = f"; {nearest(unknown.split('=')[0], self._option_string_actions)}" if found else ""
+        options = [option for option in self._option_string_actions if option.startswith("--")]
+        hint = f"; {nearest(unknown.split('=')[0], options)}" if found else ""
         raise UserError(f"{message}{hint} (see `{self.prog} --help`)")
 
 

@@ -32,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the code that switches completion on, for the shell to evaluate."""
-    import argcomplete
+    from argcomplete.shell_integration import shellcode
 
-    print(argcomplete.shellcode(["nines"], shell=arguments.shell))
+    print(shellcode(["nines"], shell=arguments.shell))
     return 0
 
 
@@ -116,7 +116,7 @@ def keys_with_values(root: str, *, typed: Sequence[str] = (), folder: Path | Non
 def _leaves(content: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in content.items():
         dotted = f"{prefix}.{key}" if prefix else str(key)
-        if key == "defaults" or key == "_target_":
+        if key in {"defaults", "_target_"}:
             continue
         if isinstance(value, dict):
             yield from _leaves(value, dotted)

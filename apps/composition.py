@@ -15,6 +15,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
+from apps.help import groups_of
 from nines.errors import ConfigError, nearest
 
 HYDRA_VERSION_BASE = "1.3"
@@ -85,7 +86,9 @@ def _check_override(override: Override, groups: Mapping[str, Sequence[str]], *, 
         return
     value = override.value()
     for choice in value if isinstance(value, list) else [value]:
-        if choice is None or (isinstance(choice, str) and (tree / key / f"{choice}.yaml").is_file()):
+        if choice is None:
+            raise ConfigError(f"{override.input_line}: write ~{key} to leave the group out; {nearest('', groups[key])}")
+        if isinstance(choice, str) and (tree / key / f"{choice}.yaml").is_file():
             continue
         raise ConfigError(f"{key}={choice}: unknown choice of the group {key!r}; {nearest(str(choice), groups[key])}")
 
@@ -98,7 +101,7 @@ def _explained(
     try:
         config = _compose(tree, root, [str(override.input_line) for override in selecting])
     except (HydraException, OmegaConfBaseException):
-        used = _groups_used(tree, root, groups=groups)
+        used = [group.name for group in groups_of(root, folder=tree)]
         for override in selecting:
             if override.key_or_group not in used and not override.is_add():
                 return ConfigError(
@@ -113,19 +116,6 @@ def _explained(
         if not _exists(config, key):
             return ConfigError(f"{override.input_line}: unknown key {key!r}; {suggest_key(key, config, groups)}")
     return ConfigError(f"cannot compose {root}: {_one_line(error)}")
-
-
-def _groups_used(tree: Path, root: str, *, groups: Mapping[str, Sequence[str]]) -> list[str]:
-    """The groups that `root` takes without a `+`: those that an override to null is accepted for."""
-    used = []
-    for group in groups:
-        try:
-            _compose(tree, root, [f"{group}=null"])
-        except HydraException as error:
-            if str(error).startswith(f"Could not override '{group}'"):
-                continue
-        used.append(group)
-    return used
 
 
 def suggest_key(key: str, config: DictConfig, groups: Mapping[str, Sequence[str]]) -> str:
@@ -184,8 +174,10 @@ def _check_references(config: DictConfig, *, allow_missing: bool) -> None:
 
 def _one_line(error: Exception) -> str:
     """The sentence of a Hydra or OmegaConf message, without the lines that describe their internals."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    kept = [
-        line for line in lines if not line.startswith(("full_key:", "object_type=", "See https://", "Config search"))
-    ]
+    kept = []
+    for line in str(error).splitlines():
+        if line.startswith("Config search path"):
+            break
+        if line.strip() and not line.strip().startswith(("full_key:", "object_type=", "See https://")):
+            kept.append(line.strip())
     return " ".join(kept) or type(error).__name__

@@ -5,6 +5,7 @@ It reads the YAML files as text, without Hydra, so that help answers at once.
 
 from __future__ import annotations
 
+import json
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ EXAMPLES = {
         ("nines train --cfg job", "print the composed config and stop"),
     ),
     "evaluate": (
-        ("nines evaluate checkpoint=runs/train/NAME/checkpoints/best.ckpt", "measure a trained classifier"),
+        ("nines evaluate classifier=runs/train/NAME", "measure a trained classifier"),
         ("nines evaluate --cfg job", "print the composed config and stop"),
     ),
 }
@@ -99,23 +100,34 @@ def _package(file: Path, group: str) -> str:
 
 def config_help(root: str, *, command: str, folder: Path | None = None) -> str:
     """The help text: groups with choices and their sentences, default values of the root, examples."""
-    lines = ["config groups (group=choice; the default is marked *):"]
+    lines = []
     for group in groups_of(root, folder=folder):
-        lines.append(f"  {group.name}")
-        for choice in group.choices:
-            mark = "*" if choice.name == group.default else " "
-            lead = f"   {mark} {choice.name:<22} "
-            lines += textwrap.wrap(choice.sentence, WIDTH, initial_indent=lead, subsequent_indent=" " * 28) or [
-                lead.rstrip()
-            ]
-    lines.append("")
-    lines.append("values (key=value; every key of the composed config: --cfg job):")
-    for key, value in root_values(root, folder=folder).items():
-        lines.append(f"    {key}={'null' if value is None else value}")
+        lines += [
+            f"  {group.name}",
+            *(line for choice in group.choices for line in _choice_lines(choice, group.default)),
+        ]
+    if lines:
+        lines = ["config groups (group=choice; the default is marked *):", *lines, ""]
+    lines.append("values (key=value; --cfg job prints every key of the composed config):")
+    values = root_values(root, folder=folder)
+    lines += [f"    {key}={_as_yaml(value)}" for key, value in values.items()]
     lines += ["", "examples:"]
     width = max((len(line) for line, _ in EXAMPLES.get(command, ())), default=0)
     lines += [f"    {line:<{width}}  {meaning}" for line, meaning in EXAMPLES.get(command, ())]
     return "\n".join(lines).replace("%", "%%")
+
+
+def _choice_lines(choice: Choice, default: str | None) -> list[str]:
+    lead = f"   {'*' if choice.name == default else ' '} {choice.name:<22} "
+    return textwrap.wrap(choice.sentence, WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead)) or [
+        lead.rstrip()
+    ]
+
+
+def _as_yaml(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return str(json.dumps(value))
+    return "???  (must be given)" if value == "???" else str(value)
 
 
 def read_yaml(file: Path) -> dict[str, Any]:

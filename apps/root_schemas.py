@@ -33,4 +33,19 @@ class TrainRoot:
     logger: Spec | None = None
 
 
-ROOT_SCHEMAS: dict[str, type[Any]] = {"train": TrainRoot}
+@dataclass(frozen=True, kw_only=True)
+class EvaluateRoot:
+    """The keys of `conf/evaluate.yaml`, explained there."""
+
+    classifier: Text
+    path: Text
+    output: str | None
+    false_positive_rate: Annotated[float, Field(gt=0, lt=1)]
+    population: Text
+    baselines: bool
+    seed: Seed
+    batch_size: Annotated[int, Field(ge=1)]
+    device: Text
+
+
+ROOT_SCHEMAS: dict[str, type[Any]] = {"train": TrainRoot, "evaluate": EvaluateRoot}
