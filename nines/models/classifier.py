@@ -1,0 +1,210 @@
+"""The classifier of pairs: an encoder, its lower layers frozen on request, pooling, and a head with one logit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from nines.errors import ConfigError
+from nines.models.dropout import DropoutOptions
+from nines.models.encoders import find_layers, load_encoder
+from nines.models.head import ClassifierHead, check_pooling, pool
+from nines.models.stages import EncoderStages
+from nines.models.weights import EMBEDDED_SOURCE, fingerprint, resolve
+
+Batch = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class PairClassifierOptions:
+    """What the configuration group `model` holds.
+
+    Args:
+        source: Where encoder and tokenizer come from, see `nines.models.weights`.
+        max_tokens: The longest pair in tokens; a longer prompt loses its start.
+        pooling: cls, mean, max or completion_mean, see `nines.models.head.pool`.
+        head_hidden: Width of the head's hidden layer; None for a linear head.
+        freeze_layers: 0 trains all; k freezes the embeddings and the k lower layers.
+        trunk_cache: Whether the outputs of frozen layers are computed once and kept on disk.
+    """
+
+    source: str = EMBEDDED_SOURCE
+    max_tokens: int = 128
+    pooling: str = "mean"
+    head_hidden: int | None = None
+    freeze_layers: int = 0
+    trunk_cache: bool = True
+
+
+class PairClassifier(nn.Module):
+    """An encoder with a head that gives one logit for each pair: above 0 means more likely injurious than not.
+
+    A batch is a mapping with `input_ids` (batch, tokens), or with `hidden_states` (batch, tokens, hidden) that the
+    frozen layers gave before (see `nines.models.trunk_cache`); with `completion_mask` and, if there is padding,
+    `attention_mask`, both (batch, tokens) bool; and with `token_type_ids` if the model uses them. Other keys are
+    ignored.
+
+    Args:
+        encoder: As `nines.models.encoders.load_encoder` gives it.
+        source: Where its weights came from.
+        pooling, head_hidden, freeze_layers: See `PairClassifierOptions`.
+        dropout: See `DropoutOptions`; the encoder has its share already.
+
+    Raises:
+        ConfigError: `freeze_layers` is not between 0 and the number of layers, or there is no such pooling.
+        CapabilityError: A dropout would act on frozen parts only.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        source: str,
+        *,
+        pooling: str = "mean",
+        head_hidden: int | None = None,
+        freeze_layers: int = 0,
+        dropout: DropoutOptions | None = None,
+    ) -> None:
+        super().__init__()
+        dropout = dropout or DropoutOptions()
+        self._layers_path, layers = find_layers(encoder)
+        self.layer_count = len(layers)
+        if not 0 <= freeze_layers <= self.layer_count:
+            raise ConfigError(f"freeze_layers={freeze_layers}: {source} has {self.layer_count} layers")
+        dropout.check_frozen(freeze_layers, self.layer_count)
+        self.source = source
+        self.pooling = check_pooling(pooling)
+        self.freeze_layers = freeze_layers
+        self.multi_sample = dropout.multi_sample
+        self.hidden_size: int = encoder.config.hidden_size  # type: ignore[union-attr, assignment]
+        self.encoder = encoder
+        self.head = ClassifierHead(self.hidden_size, hidden=head_hidden, dropout=_head_rate(encoder, dropout))
+        self._stages = EncoderStages(encoder, freeze_layers) if freeze_layers else None
+        self._frozen = frozenset(name for name, _ in self.named_parameters() if self.depth_of(name) <= freeze_layers)
+        if not freeze_layers:
+            self._frozen = frozenset()
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name not in self._frozen)
+        self.train()
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits (batch,); while training with several dropout masks, their mean."""
+        return self.sample_logits(batch).mean(dim=0)
+
+    def sample_logits(self, batch: Batch) -> Tensor:
+        """Logits (samples, batch): one row for each dropout mask of the head while training, one row otherwise."""
+        hidden = self.encode(batch)
+        pooled = pool(
+            hidden,
+            self.pooling,
+            attention_mask=batch.get("attention_mask"),
+            completion_mask=batch["completion_mask"],
+        )
+        return self.head(pooled, self.multi_sample if self.training else 1)  # type: ignore[no-any-return]
+
+    def encode(self, batch: Batch) -> Tensor:
+        """The encoder's last hidden states, (batch, tokens, hidden)."""
+        if self._stages is None:
+            return _run(self.encoder, batch, input_ids=batch["input_ids"])
+        hidden = batch["hidden_states"] if "hidden_states" in batch else self.trunk(batch)
+        if self._stages.upper is None:
+            return hidden
+        if not torch.is_autocast_enabled(hidden.device.type):
+            hidden = hidden.to(self.head.output.weight.dtype)  # kept as bf16, read in full precision
+        return _run(self._stages.upper, batch, inputs_embeds=hidden)
+
+    @torch.no_grad()
+    def trunk(self, batch: Batch) -> Tensor:
+        """What the frozen layers make of `input_ids`: (batch, tokens, hidden), as the trunk cache keeps it.
+
+        Under bf16 autocast the result is rounded to bf16 here, cached or not, so that both ways train alike.
+        """
+        if self._stages is None:
+            raise ConfigError("freeze_layers=0: there are no frozen layers whose output could be kept")
+        hidden = _run(self._stages.lower, batch, input_ids=batch["input_ids"])
+        device = hidden.device.type
+        if torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.bfloat16:
+            return hidden.to(torch.bfloat16)
+        return hidden
+
+    def train(self, mode: bool = True) -> PairClassifier:
+        """Switch dropout on or off; frozen parts stay in eval mode."""
+        super().train(mode)
+        if self.freeze_layers:
+            for name, module in self.encoder.named_modules():
+                if name and self.depth_of(f"encoder.{name}.") <= self.freeze_layers:
+                    module.training = False
+        return self
+
+    def depth_of(self, parameter_name: str) -> int:
+        """How far above the input a parameter lies: 0 embeddings, 1 … L layers, L + 1 head. A prefix does not matter.
+
+        Raises:
+            ValueError: The name is no parameter of a classifier.
+        """
+        match = re.search(r"(?:^|\.)(encoder|head)\.(.*)", parameter_name)
+        if match is None:
+            raise ValueError(f"{parameter_name!r} is no parameter of a classifier")
+        part, rest = match.groups()
+        if part == "head":
+            return self.layer_count + 1
+        if layer := re.match(rf"{re.escape(self._layers_path)}\.(\d+)\.", rest):
+            return int(layer[1]) + 1
+        if rest.startswith("encoder.conv."):
+            return 1  # DeBERTa-v2's convolution acts on the first layer's output
+        if rest.startswith("final_norm."):
+            return self.layer_count
+        return 0  # embeddings, and the relative positions that every layer of DeBERTa-v2 reads
+
+    def frozen_parameter_names(self) -> frozenset[str]:
+        """What training never changes: a checkpoint can leave these out and keep `fingerprint()` instead."""
+        return self._frozen
+
+    def fingerprint(self) -> str:
+        """The hash of the weights that the encoder started from."""
+        return fingerprint(self.source)
+
+
+def build_pair_classifier(
+    source: str = EMBEDDED_SOURCE,
+    *,
+    pooling: str = "mean",
+    head_hidden: int | None = None,
+    freeze_layers: int = 0,
+    dropout: DropoutOptions | None = None,
+) -> PairClassifier:
+    """Load the encoder of `source` and put a fresh head on it (drawn from torch's global generator).
+
+    Raises:
+        WeightsError: The weights cannot be had.
+        ConfigError, CapabilityError: As for `PairClassifier`.
+    """
+    check_pooling(pooling)
+    options = dropout or DropoutOptions()
+    encoder = load_encoder(resolve(source), dropout=options)
+    return PairClassifier(
+        encoder, source, pooling=pooling, head_hidden=head_hidden, freeze_layers=freeze_layers, dropout=options
+    )
+
+
+def _run(encoder: nn.Module, batch: Batch, **inputs: Tensor) -> Tensor:
+    if "token_type_ids" in batch and "input_ids" in inputs:
+        inputs["token_type_ids"] = batch["token_type_ids"]
+    if (mask := batch.get("attention_mask")) is not None:
+        inputs["attention_mask"] = mask.long()  # DeBERTa-v2 calculates with it
+    hidden: Tensor = encoder(**inputs).last_hidden_state
+    return hidden
+
+
+def _head_rate(encoder: nn.Module, dropout: DropoutOptions) -> float:
+    """The head's dropout: as asked, else the model's own for classifiers, else its hidden dropout."""
+    if dropout.head is not None:
+        return dropout.head
+    for name in ("classifier_dropout", "cls_dropout", "hidden_dropout_prob"):
+        if (value := getattr(encoder.config, name, None)) is not None:
+            return float(value)
+    return 0.0

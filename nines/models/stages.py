@@ -1,0 +1,63 @@
+"""Splits an encoder at a layer: the stage below computes hidden states, the stage above goes on from them.
+
+Both stages are ordinary encoders of the same class that share the modules of the whole one: no parameter exists twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nines.models.encoders import find_layers
+
+
+class PassThrough(nn.Module):
+    """Stands where embeddings were: returns the hidden states that come in as `inputs_embeds`."""
+
+    def forward(self, *_: Any, inputs_embeds: Tensor, **__: Any) -> Tensor:
+        """`inputs_embeds` (batch, tokens, hidden), as it is."""
+        return inputs_embeds
+
+
+class EncoderStages:
+    """An encoder cut below layer `cut` (1 ≤ cut ≤ layers): `lower` is embeddings and `cut` layers, `upper` the rest.
+
+    Not a module by intent: a module that holds it does not list the shared parameters again. `upper` is None if the cut
+    is above the last layer, when the hidden states are the encoder's final output.
+    """
+
+    def __init__(self, encoder: nn.Module, cut: int) -> None:
+        _, layers = find_layers(encoder)
+        if cut == len(layers):
+            self.lower, self.upper = encoder, None
+            return
+        self.lower = _sharing(encoder, list(layers)[:cut])
+        if hasattr(self.lower, "final_norm"):
+            self.lower.final_norm = nn.Identity()  # type: ignore[assignment]  # ModernBERT's belongs above the last layer
+        self.upper: nn.Module | None = _sharing(encoder, list(layers)[cut:])
+        self.upper.embeddings = PassThrough()
+        if hasattr(self.upper, "encoder") and getattr(self.upper.encoder, "conv", None) is not None:
+            self.upper.encoder.conv = None  # DeBERTa-v2's convolution acts after the first layer only
+
+
+def _sharing(encoder: nn.Module, layers: list[nn.Module]) -> nn.Module:
+    """A new encoder of the same class whose children are those of `encoder`, except for the list of layers."""
+    path, _ = find_layers(encoder)
+    with torch.device("meta"):  # no memory: every parameter is replaced by the shared one
+        skeleton: nn.Module = type(encoder)(encoder.config)  # type: ignore[arg-type]
+    holder, original = skeleton, encoder
+    *parents, name = path.split(".")
+    for parent in [*parents, None]:
+        kept = parent if parent is not None else name
+        for child_name, _ in list(holder.named_children()):
+            if child_name != kept:
+                setattr(holder, child_name, getattr(original, child_name, None))
+        if parent is not None:
+            holder, original = holder.get_submodule(parent), original.get_submodule(parent)
+    setattr(holder, name, nn.ModuleList(layers))
+    left = [parameter for parameter, value in skeleton.named_parameters() if value.is_meta]
+    if left:
+        raise RuntimeError(f"{type(encoder).__name__} holds parameters outside its children: {left[:3]}")
+    return skeleton
