@@ -20,6 +20,9 @@ from nines.errors import ConfigError
 
 Rows = NDArray[np.int64]
 
+LEAST_BUCKETS = 4
+"""Fewer buckets in an epoch would keep the same rows together in every epoch: one bucket sorts them all the same way."""
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -50,7 +53,7 @@ class TrainingOrder:
         batch_size: Rows of one rank in one step.
         seed: Seed of the shuffles.
         ranks: This process among those that train together.
-        bucket_steps: Steps whose rows are sorted together; 1 sorts within the step only, for a plain shuffle.
+        bucket_steps: Steps whose rows are sorted together, at most a quarter of the epoch; 1 for a plain shuffle.
         drop_last: Leave out the rows (other ones in each epoch) that fill no step, so that all batches are full.
     """
 
@@ -93,8 +96,9 @@ class TrainingOrder:
             rows = rows[: self.steps * self.batch_size * self.ranks.world_size]
         steps = np.array_split(rows, self.steps)
         together: list[Rows] = []
-        for first in range(0, len(steps), self.bucket_steps):
-            bucket = steps[first : first + self.bucket_steps]
+        together_steps = min(self.bucket_steps, max(1, len(steps) // LEAST_BUCKETS))
+        for first in range(0, len(steps), together_steps):
+            bucket = steps[first : first + together_steps]
             ordered = _by_length(np.concatenate(bucket), self.lengths)
             together.extend(np.split(ordered, np.cumsum([len(step) for step in bucket])[:-1]))
         return [self.ranks.share(together[step]) for step in random.permutation(len(together))]
