@@ -19,8 +19,8 @@ class ClipResult:
 
     Attributes:
         norm: Euclidean norm of all gradients together, before clipping; `inf` if any gradient was not finite.
-        clipped_share: What was made smaller, as a share in [0, 1]: of the whole gradient (0 or 1) for norm and quantile,
-            of its elements for value, of its units for adaptive. 1 if the step was dropped for not being finite.
+        clipped_share: What was made smaller, as a share in [0, 1]: of the whole gradient (so 0 or 1) for norm and
+            quantile, of its elements for value, of its units for adaptive. 1 if the step was dropped as not finite.
         threshold: The global norm that was allowed at this step; None where the strategy has no such number.
     """
 
@@ -71,16 +71,25 @@ def gradients_of(named_parameters: Sequence[tuple[str, Parameter]]) -> list[Tens
     return [parameter.grad for _, parameter in named_parameters if parameter.grad is not None]
 
 
-def global_norm(gradients: Sequence[Tensor]) -> Tensor:
-    """Euclidean norm of all gradients together, a scalar; 0 for none. Ranks agree on it where gradients are sharded."""
-    if not gradients:
-        return torch.tensor(0.0)
+def global_norm(gradients: Sequence[Tensor]) -> tuple[Tensor, float]:
+    """Euclidean norm of all gradients together; 0 for none.
+
+    Returns:
+        The norm as torch's clipping functions take it (sharded if the gradients are), and as a number on which all
+        ranks agree.
+    """
     norm = torch.nn.utils.get_total_norm(gradients)
-    return norm.full_tensor() if isinstance(norm, DTensor) else norm
+    whole = norm.full_tensor() if isinstance(norm, DTensor) else norm
+    return norm, float(whole.item())
 
 
 def drop_step(named_parameters: Sequence[tuple[str, Parameter]], *, threshold: float | None = None) -> ClipResult:
-    """Remove all gradients, so that the optimizer changes nothing, and report a non-finite norm."""
+    """Remove all gradients, so that the optimizer changes nothing, and report a norm of `inf`."""
     for _, parameter in named_parameters:
         parameter.grad = None
     return ClipResult(norm=math.inf, clipped_share=1.0, threshold=threshold)
+
+
+def shorten(named_parameters: Sequence[tuple[str, Parameter]], *, to: float, total: Tensor) -> None:
+    """Multiply all gradients by `to / (total + 1e-6)`, exactly as `torch.nn.utils.clip_grad_norm_` does."""
+    torch.nn.utils.clip_grads_with_norm_((parameter for _, parameter in named_parameters), to, total)

@@ -17,5 +17,5 @@ class NoClipping(GradientClipping):
 
     def clip(self, named_parameters: Sequence[tuple[str, Parameter]]) -> ClipResult:
         """Measure the global norm; change nothing."""
-        norm = global_norm(gradients_of(named_parameters)).item()
+        _, norm = global_norm(gradients_of(named_parameters))
         return ClipResult(norm=norm if math.isfinite(norm) else math.inf, clipped_share=0.0)

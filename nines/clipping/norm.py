@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from torch.nn import Parameter
-from torch.nn.utils import clip_grads_with_norm_
 
-from nines.clipping.base import ClipResult, GradientClipping, drop_step, global_norm, gradients_of
+from nines.clipping.base import ClipResult, GradientClipping, drop_step, global_norm, gradients_of, shorten
 from nines.errors import ConfigError
 
 
@@ -38,11 +37,10 @@ class NormClipping(GradientClipping):
 
     def clip(self, named_parameters: Sequence[tuple[str, Parameter]]) -> ClipResult:
         """Shorten the gradient to `max_norm` where it is longer; drop the step where it is not finite."""
-        total = global_norm(gradients_of(named_parameters))
-        norm = total.item()
+        total, norm = global_norm(gradients_of(named_parameters))
         if not math.isfinite(norm):
             return drop_step(named_parameters, threshold=self.max_norm)
         clipped = norm > self.max_norm
         if clipped:
-            clip_grads_with_norm_((parameter for _, parameter in named_parameters), self.max_norm, total)
+            shorten(named_parameters, to=self.max_norm, total=total)
         return ClipResult(norm=norm, clipped_share=float(clipped), threshold=self.max_norm)

@@ -9,8 +9,8 @@ from torch import Tensor
 def r_drop_penalty(first_logits: Tensor, second_logits: Tensor) -> Tensor:
     """The symmetric Kullback-Leibler divergence between two Bernoulli predictions, averaged over rows.
 
-    Liang et al. 2021, eq. 2: `(KL(p || q) + KL(q || p)) / 2`. For two Bernoulli distributions with log-odds x and y the
-    logarithms cancel to `(p - q) (x - y) / 2`, which needs no logarithm of a probability and so no clamping.
+    Liang et al. 2021, section 2.1: `(KL(p || q) + KL(q || p)) / 2`. For two Bernoulli distributions with log-odds x and
+    y the logarithms cancel to `(p - q) (x - y) / 2`, which needs no logarithm of a probability and so no clamping.
 
     Args:
         first_logits: Log-odds from one pass, shape (batch,), of any floating type.
