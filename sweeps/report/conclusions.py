@@ -36,7 +36,7 @@ def conclusions(
         names = " and ".join(each.metric for each in definition.objectives)
         listed = ", ".join(str(record.number) for record in front)
         sentences.append(
-            f"Over {names}, {len(front)} of {len(completed(records))} completed trials are beaten by no other: {listed}. "
+            f"Over {names}, {len(front)} of {len(completed(records))} completed trials are beaten by none: {listed}. "
             "The differences and the importance above are about the first objective only."
         )
     return sentences
@@ -60,21 +60,15 @@ def _best(best: ParameterSet, sets: Sequence[ParameterSet], objective: Objective
     interval = mean_interval(list(best.by_seed.values()))
     shown = format_params(best.params)
     if interval.count < 2:
-        return (
-            f"The best {objective.metric} is {best.mean:.4f}, by set {best.group} ({shown}), from one seed: no interval. "
-            f"It was picked as the best of {len(sets)}, so a repeat will more likely be worse than better."
-            if len(sets) > 1
-            else f"The only completed set reached {objective.metric} {best.mean:.4f} ({shown}), from one seed: no interval."
+        text = f"The best {objective.metric} is {best.mean:.4f}, by set {best.group} ({shown}); one seed, no interval."
+    else:
+        text = (
+            f"The best mean {objective.metric} is {best.mean:.4f} (95 % interval over {interval.count} seeds: "
+            f"{interval.lower:.4f} to {interval.upper:.4f}), by set {best.group} ({shown})."
         )
-    picked = (
-        f" The interval ignores that the set was picked as the best of {len(sets)}, which makes it too favourable."
-        if len(sets) > 1
-        else ""
-    )
-    return (
-        f"The best mean {objective.metric} is {best.mean:.4f} (95 % interval over {interval.count} seeds: "
-        f"{interval.lower:.4f} to {interval.upper:.4f}), by set {best.group} ({shown}).{picked}"
-    )
+    if len(sets) > 1:
+        text += f" It was picked as the best of {len(sets)}, which makes the figure too favourable."
+    return text
 
 
 def _noise(sets: Sequence[ParameterSet], objective: Objective) -> list[str]:
@@ -113,8 +107,8 @@ def _strategies(
         if len(unclear) == 1:
             each = unclear[0]
             sentences.append(
-                f"No difference between {key}={format_value(each.first)} and {key}={format_value(each.second)} is larger "
-                f"than the noise over seeds ({seeds}): {_numbers(each)}."
+                f"No difference between {key}={format_value(each.first)} and {key}={format_value(each.second)} is "
+                f"larger than the noise over seeds ({seeds}): {_numbers(each)}."
             )
         elif len(unclear) == len(tested):
             names = ", ".join(format_value(strategy.choice) for strategy in ranked)
@@ -125,7 +119,7 @@ def _strategies(
         else:
             pairs = "; ".join(f"{format_value(each.first)} and {format_value(each.second)}" for each in unclear)
             sentences.append(
-                f"Among the choices of {key}, these pairs differ by no more than the noise over seeds ({seeds}): {pairs}."
+                f"Of the choices of {key}, these differ by no more than the noise over seeds ({seeds}): {pairs}."
             )
     if len(differences) > 1:
         sentences.append(f"All {len(differences)} comparisons were corrected together (Holm), at 5 %.")
@@ -153,9 +147,10 @@ def _importance(importances: Importances) -> list[str]:
     if len(importances.always) < 2:
         return []
     first = importances.always[0]
-    if first.first >= 0.95:
-        return [
-            f"{first.key} explains most of the variation between sets ({100 * first.share:.0f} %, range over resampled sets "
-            f"{100 * first.lower:.0f} to {100 * first.upper:.0f} %, {first.sets} sets)."
-        ]
-    return ["Which parameter matters most is open: the order of importance changes when the sets are resampled."]
+    if first.first < 0.95:
+        return ["Which parameter matters most is open: the order of importance changes when the sets are resampled."]
+    return [
+        f"{first.key} explains more of the variation between sets than any other parameter "
+        f"({100 * first.share:.0f} %, range over resampled sets {100 * first.lower:.0f} to {100 * first.upper:.0f} %, "
+        f"{first.sets} sets)."
+    ]
