@@ -73,26 +73,25 @@ def _jsonl(path: Path, required: tuple[str, ...]) -> Iterator[RawRow]:  # noqa: 
 
 def _csv(path: Path, required: tuple[str, ...]) -> Iterator[RawRow]:
     with path.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, strict=True)
+        reader = csv.reader(lines, strict=True)
+        first_line = 1  # a quoted cell may span lines: a row is named by the line where it begins
         try:
-            missing = [field for field in required if field not in (reader.fieldnames or ())]
-            if missing:
+            header = next(reader, [])
+            if missing := [field for field in required if field not in header]:
                 yield RawRow(f"{path}, line 1", {}, f"the header has no column {', '.join(map(repr, missing))}")
                 return
-            start = reader.line_num + 1
-            for row in reader:
-                where = f"{path}, line {start}"  # a quoted cell may span lines: name the one where the row begins
-                start = reader.line_num + 1
-                if None in row or None in row.values():
-                    yield RawRow(
-                        where, {}, f"has another number of cells than the header ({len(reader.fieldnames or ())})"
-                    )
-                else:
-                    yield RawRow(where, {name: _typed(name, cell) for name, cell in row.items() if cell != ""})
+            first_line = reader.line_num + 1
+            for cells in reader:
+                where, first_line = f"{path}, line {first_line}", reader.line_num + 1
+                if len(cells) == len(header):
+                    named = zip(header, cells, strict=True)
+                    yield RawRow(where, {name: _typed(name, cell) for name, cell in named if cell != ""})
+                elif cells:
+                    yield RawRow(where, {}, f"has {len(cells)} cells, but the header has {len(header)}")
         except csv.Error as error:
-            yield RawRow(f"{path}, line {reader.line_num}", {}, f"is not CSV: {error}")
+            yield RawRow(f"{path}, line {first_line}", {}, f"is not CSV: {error}")
         except UnicodeDecodeError as error:
-            yield RawRow(f"{path}, line {reader.line_num + 1}", {}, f"is not UTF-8: {error.reason}")
+            yield RawRow(f"{path}, line {first_line} or later", {}, f"is not UTF-8: {error.reason}")
 
 
 def _typed(name: str, cell: str) -> Any:

@@ -45,7 +45,7 @@ class TrainingOrder:
     """Shuffled batches of rows that are about equally long.
 
     The rows are shuffled, cut into steps, every `bucket_steps` steps sorted by length among themselves, and the steps
-    shuffled again: batches need little padding, and any two rows may still meet in one.
+    shuffled again: batches need little padding, and are made of other rows in each epoch.
 
     Attributes:
         lengths: `(rows of the split,)` number of tokens.

@@ -140,7 +140,9 @@ def test_stopped_twice_in_one_epoch_still_sees_the_same_rows(tmp_path: Path, uni
     assert first.seen + second.seen + third.seen == uninterrupted.seen
 
 
-def test_a_finished_run_that_is_given_more_epochs_goes_on_with_the_next(tmp_path: Path, uninterrupted: Recorder) -> None:
+def test_a_finished_run_that_is_given_more_epochs_goes_on_with_the_next(
+    tmp_path: Path, uninterrupted: Recorder
+) -> None:
     class SaveAtEnd(Callback):
         def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
             trainer.save_checkpoint(tmp_path / "end.ckpt")

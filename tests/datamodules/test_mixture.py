@@ -75,9 +75,7 @@ def test_a_more_skewed_mixture_has_a_subset_of_the_injurious_rows() -> None:
 
 def test_another_seed_keeps_other_rows() -> None:
     rows = rows_of(["yes"] * 50 + ["no"] * 500)
-    one, other = (
-        make_mixture(rows, MixtureOptions(safe_per_injurious=1, seed=seed)).rows.tolist() for seed in (0, 1)
-    )
+    one, other = (make_mixture(rows, MixtureOptions(safe_per_injurious=1, seed=seed)).rows.tolist() for seed in (0, 1))
     assert one != other
 
 
