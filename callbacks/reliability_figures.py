@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from numpy.typing import NDArray
 
 from callbacks.rendering import add_caption, add_legend, new_figure
@@ -178,7 +178,7 @@ def draw_scores(scores: NDArray[np.float64], rows: LabelledRows, *, threshold: f
         axes.set_ylim(bottom=0.7)
         add_legend(axes)
     panels[-1].xaxis.set_major_locator(FixedLocator(_SCORE_TICKS))
-    panels[-1].xaxis.set_minor_formatter(NullFormatter())
+    panels[-1].xaxis.set_minor_locator(NullLocator())
     panels[-1].xaxis.set_major_formatter(FuncFormatter(_score_tick))
     panels[-1].set_xlabel("score, P(injurious), on a log-odds axis")
     add_caption(
