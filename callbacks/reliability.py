@@ -161,7 +161,7 @@ class Reliability(L.Callback):
                 if isinstance(logger, TensorBoardLogger):
                     logger.experiment.add_image(f"{split}/{name}", image, trainer.global_step, dataformats="HWC")
             if not during_fit:
-                save_png(figure, folder / f"{split}_{name}.png")
+                save_png(image, folder / f"{split}_{name}.png")
 
 
 def _finite_scalars(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -171,8 +171,10 @@ def draw_scores(scores: NDArray[np.float64], rows: LabelledRows, *, threshold: f
         for label, name, colour in _CLASSES:
             chosen = shown[(rows.labels == label) & (rows.sources == source)]
             if len(chosen):
-                axes.hist(chosen, bins=edges.tolist(), histtype="stepfilled", alpha=0.35, color=colour)
-                axes.hist(chosen, bins=edges.tolist(), histtype="step", color=colour, label=f"{name} ({len(chosen)})")
+                counts, _ = np.histogram(chosen, bins=edges)
+                label_text = f"{name} ({len(chosen)})"
+                axes.stairs(counts, edges, fill=True, baseline=0.1, alpha=0.35, color=colour)
+                axes.stairs(counts, edges, baseline=0.1, color=colour, label=label_text)
         axes.axvline(float(np.clip(threshold, edges[0], edges[-1])), color="black", linestyle="--", linewidth=1)
         axes.set(xscale="logit", yscale="log", ylabel=f"{source}\nrows (log10)")
         axes.set_ylim(bottom=0.7)

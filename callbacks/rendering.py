@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from numpy.typing import NDArray
 
 from nines.files import replacing
@@ -42,11 +43,11 @@ def as_image(figure: Figure) -> NDArray[np.uint8]:
     return np.asarray(canvas.buffer_rgba(), dtype=np.uint8)[..., :3].copy()  # type: ignore[no-untyped-call]
 
 
-def save_png(figure: Figure, path: Path) -> None:
-    """Write the figure to `path` as a whole.
+def save_png(image: NDArray[np.uint8], path: Path) -> None:
+    """Write pixels, `(height, width, 3)`, to `path` as a whole. Takes pixels since drawing is what costs time.
 
     Raises:
         StorageError: The disk refused the write.
     """
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png")
+        imsave(temporary, image, format="png")
