@@ -37,9 +37,8 @@ def describe(annotation: Any) -> str:
         return f"one of {', '.join(_plain(choice) for choice in arguments)}"
     if origin in (list, tuple, collections.abc.Sequence, collections.abc.Iterable, collections.abc.Collection):
         inner = [part for part in arguments if part is not ...]
-        return (
-            f"a list of {' and '.join(dict.fromkeys(describe(part) for part in inner))} values" if inner else "a list"
-        )
+        kinds = dict.fromkeys(describe(part).removeprefix("a ") for part in inner)
+        return f"a list of {' and '.join(kinds)} values" if inner else "a list"
     return WORDS.get(origin or annotation) or str(getattr(annotation, "__name__", annotation))
 
 

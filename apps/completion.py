@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -44,16 +45,18 @@ def answer() -> None:
 
     from apps.cli import COMMANDS, build_parsers
 
-    line, point = os.environ.get("COMP_LINE", ""), int(os.environ.get("COMP_POINT", "0"))
-    words = line[:point].split()[1:]
-    complete_words = words if line[:point].endswith(" ") else words[:-1]
-    chosen = next((word for word in complete_words if word in COMMANDS), None)
+    point = int(os.environ.get("COMP_POINT", "0"))
+    *before, current = re.split(r" +", os.environ.get("COMP_LINE", "")[:point])
+    chosen = next((word for word in before[1:] if word in COMMANDS), None)
     parser, command_parser = build_parsers(chosen)
-    if chosen is not None and command_parser is not None:
-        root = COMMANDS[chosen].config_root or "train"
-        for action in command_parser._actions:
-            if action.dest == "overrides":
-                action.completer = OverrideCompleter(root)  # type: ignore[attr-defined]
+    overrides = [action for action in command_parser._actions if action.dest == "overrides"] if command_parser else []
+    if chosen is not None and overrides:
+        overrides[0].completer = OverrideCompleter(COMMANDS[chosen].config_root or "train")  # type: ignore[attr-defined]
+        # argparse gives up on overrides after an option between them; options say nothing about the next override.
+        if not current.startswith("-") and not before[-1].startswith("--c"):
+            kept = [word for word in before if re.fullmatch(r"[^-'\"][^'\"]*=[^'\"]*", word)]
+            line = " ".join(["nines", chosen, *kept, current])
+            os.environ.update(COMP_LINE=line, COMP_POINT=str(len(line)))
     argcomplete.autocomplete(parser, always_complete_options=False)
 
 

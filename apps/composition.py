@@ -11,7 +11,7 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
@@ -19,6 +19,7 @@ from apps.help import groups_of
 from nines.errors import ConfigError, nearest
 
 HYDRA_VERSION_BASE = "1.3"
+MISSING = "???"
 # Values that a command fills in itself, so that a user need not give them.
 FILLED_IN = frozenset({"logger.save_dir"})
 
@@ -37,10 +38,11 @@ def compose_tree(tree: Path, root: str, *, overrides: Sequence[str], allow_missi
         config = _compose(tree, root, list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise _explained(error, tree, root, parsed=parsed, groups=groups) from error
-    if not allow_missing and (missing := sorted(OmegaConf.missing_keys(config) - FILLED_IN)):
+    _check_references(config)
+    missing = [key for key, value in flat_items(config) if value == MISSING and key not in FILLED_IN]
+    if missing and not allow_missing:
         given = " ".join(f"{key}=..." for key in missing)
         raise ConfigError(f"{root} needs a value for {', '.join(missing)}; add {given}")
-    _check_references(config, allow_missing=allow_missing)
     return config
 
 
@@ -62,7 +64,7 @@ def _compose(tree: Path, root: str, overrides: list[str]) -> DictConfig:
 def _parse(text: str) -> Override:
     try:
         return OverridesParser.create().parse_override(text)
-    except OverrideParseException as error:
+    except HydraException as error:
         raise ConfigError(
             f"cannot read the override {text!r}: write key=value, and quote a value that holds one of = , : [ ] {{ }}, "
             f"as in {_quoted_example(text)}"
@@ -97,11 +99,11 @@ def _explained(
     error: Exception, tree: Path, root: str, *, parsed: Sequence[Override], groups: Mapping[str, Sequence[str]]
 ) -> ConfigError:
     """The line that says which override is to blame: found by composing without those that only set values."""
+    used = [group.name for group in groups_of(root, folder=tree)]
     selecting = [override for override in parsed if override.key_or_group in groups]
     try:
         config = _compose(tree, root, [str(override.input_line) for override in selecting])
     except (HydraException, OmegaConfBaseException):
-        used = [group.name for group in groups_of(root, folder=tree)]
         for override in selecting:
             if override.key_or_group not in used and not override.is_add():
                 return ConfigError(
@@ -114,46 +116,48 @@ def _explained(
         if key in groups or override.is_add() or override.is_force_add():
             continue
         if not _exists(config, key):
-            return ConfigError(f"{override.input_line}: unknown key {key!r}; {suggest_key(key, config, groups)}")
+            return ConfigError(f"{override.input_line}: unknown key {key!r}; {suggest_key(key, config, used)}")
     return ConfigError(f"cannot compose {root}: {_one_line(error)}")
 
 
-def suggest_key(key: str, config: DictConfig, groups: Mapping[str, Sequence[str]]) -> str:
-    """Phrase the keys of `config` nearest to the unknown dotted `key`: by its last part, by spelling, or siblings."""
-    known = [*flat_keys(config), *groups]
-    last = key.rpartition(".")[2]
-    close = [name for name in known if name.rpartition(".")[2] == last][:3]
-    close += [name for name in difflib.get_close_matches(key, known, n=3, cutoff=0.7) if name not in close]
-    if close:
-        return f"did you mean {' or '.join(repr(name) for name in close[:4])}?"
+def suggest_key(key: str, config: DictConfig, groups: Sequence[str]) -> str:
+    """Phrase what the unknown dotted `key` may have meant: a sibling, the same name elsewhere, or a similar path."""
+    known = [*dict.fromkeys([*dict(flat_items(config)), *groups])]
     parent, name = _deepest_parent(key, config)
-    hint = f" (under {parent!r})" if parent else ""
     node = OmegaConf.select(config, parent) if parent else config
-    names = [str(child) for child in node] if isinstance(node, DictConfig) else []
-    return f"{nearest(name, names if parent else [*names, *groups])}{hint}"
+    siblings = [str(child) for child in node] if isinstance(node, DictConfig) else []
+    if not parent:
+        siblings += [group for group in groups if group not in siblings]
+    phrased = nearest(name, siblings)
+    if not phrased.startswith("did you mean"):
+        elsewhere = [path for path in known if path.rpartition(".")[2] == key.rpartition(".")[2]]
+        elsewhere = elsewhere or ([] if parent else difflib.get_close_matches(key, known, cutoff=0.7))
+        if elsewhere:
+            return f"did you mean {' or '.join(repr(path) for path in elsewhere[:3])}?"
+    return f"{phrased} (under {parent!r})" if parent else phrased
 
 
-def flat_keys(config: DictConfig) -> Iterator[str]:
-    """Every key of `config` in dotted form, mappings included."""
+def flat_items(config: DictConfig) -> Iterator[tuple[str, Any]]:
+    """Every key of `config` in dotted form with its value as written, references unresolved, mappings included."""
 
-    def walk(node: Any, prefix: str) -> Iterator[str]:
+    def walk(node: Mapping[Any, Any], prefix: str) -> Iterator[tuple[str, Any]]:
         for key, value in node.items():
-            dotted = f"{prefix}{key}"
-            yield dotted
+            yield f"{prefix}{key}", value
             if isinstance(value, dict):
-                yield from walk(value, f"{dotted}.")
+                yield from walk(value, f"{prefix}{key}.")
 
-    yield from walk(OmegaConf.to_container(config, resolve=False), "")
+    content = OmegaConf.to_container(config, resolve=False)
+    yield from walk(content if isinstance(content, dict) else {}, "")
 
 
 def _exists(config: DictConfig, key: str) -> bool:
-    return key in set(flat_keys(config)) or OmegaConf.select(config, key, default=None) is not None
+    return key in dict(flat_items(config)) or OmegaConf.select(config, key, default=None) is not None
 
 
 def _deepest_parent(key: str, config: DictConfig) -> tuple[str, str]:
     """The longest prefix of `key` that exists in `config`, and the part after it."""
     parts = key.split(".")
-    known = set(flat_keys(config))
+    known = dict(flat_items(config))
     for length in range(len(parts) - 1, 0, -1):
         parent = ".".join(parts[:length])
         if parent in known:
@@ -161,13 +165,12 @@ def _deepest_parent(key: str, config: DictConfig) -> tuple[str, str]:
     return "", parts[0]
 
 
-def _check_references(config: DictConfig, *, allow_missing: bool) -> None:
-    for key in flat_keys(config):
+def _check_references(config: DictConfig) -> None:
+    for key, _ in flat_items(config):
         try:
             OmegaConf.select(config, key, throw_on_missing=False)
-        except InterpolationToMissingValueError as error:
-            if not allow_missing:
-                raise ConfigError(f"{key} refers to a value that is not given: {_one_line(error)}") from error
+        except InterpolationToMissingValueError:
+            continue  # the missing value itself is reported, under its own key
         except OmegaConfBaseException as error:
             raise ConfigError(f"{key}: {_one_line(error)}") from error
 
