@@ -18,6 +18,13 @@ Direction: TypeAlias = Literal["maximize", "minimize"]
 # trials, the sampler, the pruner and the number of retries may change between two starts of the same sweep.
 IDENTITY = ("train", "space", "conditions", "seeds", "objectives")
 
+KNOWN_DIRECTIONS: dict[str, Direction] = {
+    "partial_auc": "maximize",
+    "average_precision": "maximize",
+    "auroc": "maximize",
+    "log_loss": "minimize",
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
@@ -118,11 +125,7 @@ def parse_definition(source: Mapping[str, Any]) -> SweepDefinition:
         least = 0 if key == "retries" else 1
         if not isinstance(count, int) or isinstance(count, bool) or count < least:
             raise SweepError(f"{key}: expected a whole number of at least {least}, found {count!r}")
-    objectives: list[Objective] = []
-    for metric, direction in dict(source["objectives"]).items():
-        if direction not in ("maximize", "minimize"):
-            raise SweepError(f"objectives.{metric}: {nearest(str(direction), ['maximize', 'minimize'])}")
-        objectives.append(Objective(str(metric), direction))
+    objectives = [_objective(item) for item in _objective_texts(source["objectives"])]
     definition = SweepDefinition(
         name=str(source["name"]),
         question=str(source.get("question") or ""),
@@ -136,6 +139,27 @@ def parse_definition(source: Mapping[str, Any]) -> SweepDefinition:
     check_sampler(definition.sampler, space=definition.space)
     check_pruner(definition.pruner, objectives=len(objectives))
     return definition
+
+
+def _objective_texts(source: Any) -> list[str]:
+    if isinstance(source, str):
+        return [source]
+    if isinstance(source, Mapping):
+        return [f"{direction} {metric}" for metric, direction in source.items()]
+    return [str(item) for item in source]
+
+
+def _objective(text: str) -> Objective:
+    """Read `minimize test/fnr`, or a metric alone when it is plain which way is better."""
+    words = text.split()
+    if len(words) == 1:
+        direction = KNOWN_DIRECTIONS.get(words[0].rpartition("/")[2])
+        if direction is None:
+            raise SweepError(f"objectives: say which way is better: `maximize {text}` or `minimize {text}`")
+        return Objective(words[0], direction)
+    if len(words) != 2 or words[0] not in ("maximize", "minimize"):
+        raise SweepError(f"objectives: {text!r} does not read `maximize <metric>` or `minimize <metric>`")
+    return Objective(words[1], "maximize" if words[0] == "maximize" else "minimize")
 
 
 def choice_with_options(source: Any, *, where: str) -> dict[str, Any]:

@@ -213,9 +213,9 @@ def _claim(sweep: Sweep, number: int) -> TrialJob:
 
 def _overrides(sweep: Sweep, row: FrozenTrial) -> tuple[str, ...]:
     """Base, parameters, objective and seed, always in this order, so that equal trials have equal overrides."""
-    definition = sweep.definition
+    definition, objective = sweep.definition, sweep.objective
     lines = [*definition.train, *definition.space.overrides(definition.space.values(row.params))]
-    lines.append(f"objective={definition.objectives[0].metric}")
+    lines += [f"objective={objective.metric}", f"objective_mode={objective.direction[:3]}"]
     if definition.seeds > 1 or not any(line.startswith("seed=") for line in definition.train):
         lines.append(f"seed={row.user_attrs['seed']}")
     return tuple(lines)

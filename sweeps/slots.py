@@ -88,9 +88,3 @@ class Slots:
         """Number of the next new set of parameters, None when all have begun."""
         begun = 1 + max((group for group, _ in self.newest), default=-1)
         return begun if begun < self.groups else None
-
-    def remaining(self) -> int:
-        """Slots that are asked for and not finished, counting those that have not begun."""
-        finished = sum(row.state.is_finished() for row in self.newest.values())
-        pruned = sum(row.state == TrialState.PRUNED for (_, seed), row in self.newest.items() if seed == 0)
-        return self.groups * self.definition.seeds - finished - pruned * (self.definition.seeds - 1)

@@ -24,6 +24,8 @@ from sweeps.trial import TrialJob
 RunTrial: TypeAlias = Callable[[TrialJob], None]
 
 FOLDER_LOCK_SECONDS = 30.0
+SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def start_trial(job: TrialJob, run_trial: RunTrial, *, threads: int) -> int:
@@ -47,9 +49,12 @@ def start_trial(job: TrialJob, run_trial: RunTrial, *, threads: int) -> int:
     sys.stderr.flush()
     gc.freeze()  # keeps the collector of the child from touching, and so copying, what the worker loaded
     worker = os.getpid()
+    # A signal sent to the child before it has handlers of its own would run the worker's and be lost.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     pid = os.fork()
     if pid == 0:
         _child(job, run_trial, threads=threads, worker=worker)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     # Set on both sides, or a signal to the group could come before the child has made it.
     with contextlib.suppress(PermissionError, ProcessLookupError):
         os.setpgid(pid, pid)
@@ -66,6 +71,7 @@ def _child(job: TrialJob, run_trial: RunTrial, *, threads: int, worker: int) -> 
         signal.signal(signal.SIGINT, signal.default_int_handler)
         folder = RunFolder(job.folder)
         _redirect_output(folder.log)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
         code = _run(job, run_trial, folder=folder, threads=threads)
     except BaseException:
         traceback.print_exc()
@@ -109,8 +115,8 @@ def _redirect_output(log: Path) -> None:
     os.dup2(descriptor, 2)
     os.close(descriptor)
     # The worker's objects may be captured or unbuffered otherwise; these write lines where the descriptors lead.
-    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: PTH123, SIM115
-    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: PTH123, SIM115
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
 
 
 def _lock_folder(folder: Path) -> Any:
@@ -140,10 +146,13 @@ def die_with(parent: int, number: signal.Signals) -> None:
     """Have this process get signal `number` when process `parent`, which started it, ends in whatever way.
 
     Linux does this in the kernel, at once. Elsewhere a thread looks twice a second.
+
+    Raises:
+        OSError: The kernel refused.
     """
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        if ctypes.CDLL(None, use_errno=True).prctl(set_parent_death_signal, int(number), 0, 0, 0) != 0:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if hasattr(libc, "prctl"):
+        if libc.prctl(SET_PARENT_DEATH_SIGNAL, int(number), 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
         # It may have ended before the call.
         if os.getppid() != parent:

@@ -46,14 +46,13 @@ class Worker:
         sweep: The open sweep.
         run_trial: Trains one trial.
         threads: Threads of each trial.
-        index: Number of this worker on this machine, for its file names.
     """
 
-    def __init__(self, sweep: Sweep, run_trial: RunTrial, *, threads: int = 1, index: int = 0) -> None:
+    def __init__(self, sweep: Sweep, run_trial: RunTrial, *, threads: int = 1) -> None:
         self.sweep = sweep
         self.run_trial = run_trial
         self.threads = threads
-        self.path = sweep.folder / "workers" / f"{socket.gethostname()}-{index}.json"
+        self.path = sweep.folder / "workers" / f"{socket.gethostname()}-{os.getpid()}.json"
         self.stop_requests = 0
 
     def work(self) -> int:
@@ -110,7 +109,7 @@ class Worker:
                     os.kill(pid, signal.SIGKILL)
             time.sleep(POLL_SECONDS)
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.stop_requests += 1
 
     def _stopping(self) -> bool:
@@ -143,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--run-trial", required=True, help="module:function that takes a TrialJob and trains it")
     parser.add_argument("--preload", help="module:function, called once, that imports what every trial needs")
     parser.add_argument("--threads", type=int, default=1, help="threads of each trial")
-    parser.add_argument("--index", type=int, default=0, help="number of this worker on this machine")
+    parser.add_argument("--index", type=int, default=0, help="number of this worker, for its log")
     parser.add_argument("--launcher", type=int, help="process id of the launcher; the worker stops when it is gone")
     options = parser.parse_args(arguments)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -158,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run_trial = load(options.run_trial)
         sweep = open_study(options.folder)
         say(f"worker {options.index} of {sweep.name} ready after {time.monotonic() - started:.1f} s")
-        code = Worker(sweep, run_trial, threads=options.threads, index=options.index).work()
+        code = Worker(sweep, run_trial, threads=options.threads).work()
     except NinesError as error:
         say(f"error: {error}")
         return error.exit_code

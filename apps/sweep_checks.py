@@ -1,0 +1,40 @@
+"""Checks the configurations of a sweep before its first trial, in a process of its own, since that imports torch."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shlex
+from collections.abc import Sequence
+
+from nines.errors import ConfigError, NinesError
+from sweeps.definition import SweepDefinition
+
+
+def check_trials(definition: SweepDefinition) -> None:
+    """Compose and validate configurations that show every choice of the space at least once.
+
+    Raises:
+        ConfigError: One of them does not compose, or does not fit the classes that it names.
+    """
+    jobs = [
+        [*definition.train, *definition.space.overrides(values), f"objective={definition.objectives[0].metric}"]
+        for values in definition.space.examples()
+    ]
+    # Without threads in this process a fork is safe; the checking process ends with all that it imported.
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        problem = pool.apply(first_problem, (jobs,))
+    if problem is not None:
+        raise ConfigError(problem)
+
+
+def first_problem(jobs: Sequence[Sequence[str]]) -> str | None:
+    """What is wrong with the first of `jobs` (lists of overrides of train) that is wrong, None when all are right."""
+    from apps.config import compose
+    from apps.validation import validate
+
+    for overrides in jobs:
+        try:
+            validate(compose("train", overrides))
+        except NinesError as error:
+            return f"a trial of this sweep, `nines train {shlex.join(overrides)}`, cannot run: {error}"
+    return None

@@ -1,0 +1,173 @@
+"""From the words of `nines sweep` to a sweep: which are its own, which hold in every trial, which are searched."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from apps.config import compose, config_folder
+from apps.help import groups_of, read_yaml
+from apps.sweep import ACTIONS
+from nines.errors import SweepError, UserError, nearest
+from sweeps.definition import SweepDefinition, parse_definition
+from sweeps.narrowing import narrow
+from sweeps.space import split_overrides
+from sweeps.study import Sweep, find_sweep, open_study
+
+LAUNCHERS = ("local",)
+MOST_WORKERS = 8
+DEFINITION_KEYS = (
+    "name",
+    "question",
+    "train",
+    "space",
+    "conditions",
+    "objectives",
+    "trials",
+    "seeds",
+    "retries",
+    "sampler",
+    "pruner",
+)
+# Every trial gets these from the sweep.
+SET_BY_SWEEP = {"resume": "", "objective": "objectives=", "objective_mode": "objectives="}
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepRequest:
+    """What the command line asks for.
+
+    Attributes:
+        definition: The sweep.
+        folder: Its folder, whether it exists or not.
+        storage: Storage URL, None for the default or the one recorded in the folder.
+        workers: Trials at the same time.
+        threads: CPU threads of each trial.
+        named_only: No override changed what is compared, so that the name alone says which sweep is meant.
+        explicit_folder: The user gave the folder.
+    """
+
+    definition: SweepDefinition
+    folder: Path
+    storage: str | None
+    workers: int
+    threads: int
+    named_only: bool
+    explicit_folder: bool
+
+
+def read_request(overrides: Sequence[str]) -> SweepRequest:
+    """Compose the sweep that `overrides` ask for.
+
+    Overrides of keys of `conf/sweep.yaml` configure the sweep. Of the others, those with one value hold in every
+    trial and take that key out of the space; those with a set of values are searched.
+
+    Raises:
+        SweepError: The sweep is not well defined.
+        ConfigError: A key of the sweep is unknown or its value has the wrong type.
+    """
+    own, for_trials = _split(overrides)
+    content = _compose_own(own)
+    swept, fixed = split_overrides(for_trials)
+    for text in fixed:
+        key = override_key(text)
+        if key in SET_BY_SWEEP:
+            hint = f"; write {SET_BY_SWEEP[key]}" if SET_BY_SWEEP[key] else ""
+            raise SweepError(f"{text}: the sweep sets {key} for each trial{hint}")
+    by_key = {override_key(text): text for text in fixed}
+    space, everywhere = narrow(
+        content["space"] or {},
+        content["conditions"] or {},
+        swept=swept,
+        fixed={key: text.partition("=")[2] for key, text in by_key.items()},
+    )
+    train = merge_overrides(["test=false", *(content["train"] or [])], [by_key[key] for key in everywhere])
+    source = {key: content[key] for key in DEFINITION_KEYS}
+    source |= {"train": train, "space": space.parameters_source, "conditions": space.conditions_source}
+    definition = parse_definition(source)
+    if definition.seeds > 1 and any(override_key(text) == "seed" for text in train):
+        raise SweepError("seeds: the repeats run over the training seeds 0 to seeds - 1; drop the override of seed")
+    if content["launcher"] not in LAUNCHERS:
+        raise SweepError(f"launcher: {nearest(str(content['launcher']), LAUNCHERS)}")
+    default = Path(content["runs"]) / "sweep" / definition.folder_name
+    workers = _workers(content["workers"], definition)
+    return SweepRequest(
+        definition=definition,
+        folder=Path(content["folder"] or default).expanduser().absolute(),
+        storage=content["storage"],
+        workers=workers,
+        threads=_positive("threads", content["threads"]) or max(cores() // workers, 1),
+        named_only=not for_trials,
+        explicit_folder=content["folder"] is not None,
+    )
+
+
+def locate(overrides: Sequence[str]) -> Sweep:
+    """Open the existing sweep that `overrides` mean: by its folder, by all that defines it, or the newest of its name.
+
+    Raises:
+        SweepError: There is none.
+    """
+    request = read_request(overrides)
+    if request.explicit_folder or (not request.named_only and (request.folder / "sweep.yaml").exists()):
+        return open_study(request.folder)
+    return open_study(find_sweep(request.folder.parent, request.definition.name))
+
+
+def override_key(text: str) -> str:
+    """The key of an override, without `+`, `~` and the value."""
+    return text.partition("=")[0].lstrip("+~").partition("@")[0]
+
+
+def merge_overrides(base: Sequence[str], changes: Sequence[str]) -> list[str]:
+    """`base` with `changes` after it; of several overrides of one key only the last stays."""
+    merged = {override_key(text): text for text in base}
+    for text in changes:
+        merged.pop(override_key(text), None)
+        merged[override_key(text)] = text
+    return list(merged.values())
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    content = read_yaml(config_folder() / "sweep.yaml")
+    own_keys = {key for key in content if key != "defaults"} | {"sweep"}
+    train_keys = read_yaml(config_folder() / "train.yaml").keys() | {group.name for group in groups_of("train")}
+    own: list[str] = []
+    for_trials: list[str] = []
+    for text in overrides:
+        if "=" not in text and not text.startswith("~"):
+            raise UserError(f"{text!r} is neither an action nor an override key=value; {nearest(text, ACTIONS)}")
+        key = override_key(text)
+        if "." not in key and "/" not in key and key not in own_keys | train_keys and not text.startswith(("+", "~")):
+            raise SweepError(f"{text}: unknown key {key!r}; {nearest(key, own_keys | train_keys)}")
+        (own if key.partition(".")[0] in own_keys else for_trials).append(text)
+    return own, for_trials
+
+
+def _compose_own(own: Sequence[str]) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    container = OmegaConf.to_container(compose("sweep", own), resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def _workers(asked: Any, definition: SweepDefinition) -> int:
+    given = _positive("workers", asked)
+    return given or min(cores(), MOST_WORKERS, definition.trials * definition.seeds)
+
+
+def _positive(key: str, value: Any) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise SweepError(f"{key}: expected a whole number of at least 1, found {value!r}")
+    return value
