@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ BATCH_SIZE = 4
 STEPS = 11  # ceil(42 / 4): odd, so that accumulation over 2 batches is cut at the epoch's end
 
 
-class Stopped(Exception):  # noqa: N818  # it stands for a kill, not for an error
+class Stopped(Exception):
     """The process was killed here."""
 
 
@@ -83,10 +84,8 @@ def fit(folder: Path, *callbacks: Callback, resume: Path | None = None) -> Recor
         val_check_interval=0.5, accumulate_grad_batches=2,
     )  # fmt: skip
     training, validation = loaders()
-    try:
+    with contextlib.suppress(Stopped):
         trainer.fit(module, training, validation, ckpt_path=resume, weights_only=False)
-    except Stopped:
-        pass
     return module
 
 
