@@ -21,7 +21,7 @@ from nines.errors import ConfigError
 Rows = NDArray[np.int64]
 
 LEAST_BUCKETS = 4
-"""Fewer buckets in an epoch would keep the same rows together in every epoch: one bucket sorts them all the same way."""
+"""Fewer buckets in an epoch would keep the same rows together in every epoch: one sorts all rows the same way."""
 
 
 @dataclass(frozen=True)
