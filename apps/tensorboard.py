@@ -44,7 +44,6 @@ def run(arguments: argparse.Namespace) -> int:
     check_port(arguments.host, arguments.port)
     print(f"TensorBoard on {folder}: http://{arguments.host}:{arguments.port}/ (Ctrl-C stops it)", flush=True)
     os.execv(command[0], command)
-    raise AssertionError("execv returned")  # it replaces the process or raises
 
 
 def log_folder(words: list[str]) -> Path:
@@ -54,10 +53,7 @@ def log_folder(words: list[str]) -> Path:
         UserError: There is no such folder, or nothing in it yet.
     """
     target = read_target(words)
-    if target.sweep is not None:
-        folder = sweep_folder(target)
-    else:
-        folder = target.folder or target.runs
+    folder = sweep_folder(target) if target.sweep is not None else target.folder or target.runs
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}; start a run with `nines train`, or name a folder of runs")
     if next(folder.rglob("events.out.tfevents.*"), None) is None:

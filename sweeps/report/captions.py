@@ -28,9 +28,11 @@ DIFFERENCES = (
 )
 METHOD = (
     "“Tuned, unbiased” predicts each seed by the others: the set is chosen by its mean over all other seeds and counts "
-    "with its value at this one, because the mean of the set that looks best is too favourable. The differences pair "
-    "these values by seed; their variance carries the correction of Nadeau and Bengio (2003) for choices that overlap, "
-    "and their p-values that of Holm (1979) for the number of pairs."
+    "with its value at this one, because the mean of the set that looks best is too favourable. Differences are between "
+    "such values at equal numbers of sets, paired by seed. Their intervals cover the seeds (with the correction of "
+    "Nadeau and Bengio 2003 for choices that overlap) and, unless both choices were tried with the same other settings, "
+    "the luck of which settings were tried (a bootstrap over the sets as if drawn at random; a sampler that learns draws "
+    "them less so). The p-values are corrected for the number of pairs (Holm 1979)."
 )
 
 

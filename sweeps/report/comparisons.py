@@ -1,43 +1,19 @@
-"""Which strategies differ by more than the noise over seeds: intervals, paired tests, correction for many comparisons.
-
-The quantity compared is what a strategy reaches after its other parameters were tuned within the sweep. The mean of
-the set that looks best is too good an estimate of it (the winner's curse), the more so the more sets a strategy tried.
-So each seed is predicted by the others: the set is chosen by its mean over all other seeds, and counts with its value
-at this one. Those values share their choices, as the folds of a cross-validation share their training data, so the
-variance of their mean is corrected as in the corrected resampled t-test of Nadeau and Bengio 2003 (1/n + n2/n1, with
-n2/n1 = 1/(n-1) for n seeds). The simulation in the tests shows the error rate of the whole procedure.
-"""
+"""Which choices of a parameter differ by more than the noise, over a whole sweep; the arithmetic is in `tuning`."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from optuna.distributions import CategoricalDistribution
-from scipy import stats
 
 from sweeps.definition import Objective, SweepDefinition
+from sweeps.report.intervals import holm
 from sweeps.report.results import ParameterSet, best_set
+from sweeps.report.tuning import FEWEST_SETS, tuned, tuned_difference
 from sweeps.trial import ParameterValue
-
-
-@dataclasses.dataclass(frozen=True)
-class MeanInterval:
-    """A mean with its t-interval.
-
-    Attributes:
-        mean: Mean of the values.
-        lower: Lower end; minus infinity with fewer than two values, which say nothing of the noise.
-        upper: Upper end; infinity with fewer than two values.
-        count: Number of values.
-    """
-
-    mean: float
-    lower: float
-    upper: float
-    count: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,29 +24,29 @@ class Strategy:
         choice: Value of the parameter.
         sets: Sets of parameters with a result at every seed.
         best: The best of them by its mean, whose interval ignores that it was picked.
-        tuned: Seed to the value at this seed of the set that the other seeds choose.
+        tuned: Mean over the seeds of what the set that the other seeds choose reaches; None with one seed.
     """
 
     choice: ParameterValue
     sets: tuple[ParameterSet, ...]
     best: ParameterSet
-    tuned: dict[int, float]
+    tuned: float | None
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """Tuned strategy `first` minus tuned strategy `second`, over the seeds that both have.
+    """Tuned strategy `first` minus tuned strategy `second`.
 
     Attributes:
         parameter: The parameter whose choices are compared.
-        first: The choice with the better mean.
+        first: The choice that reaches the better value.
         second: The other one.
         difference: Mean difference, in units of the objective.
         lower: Lower end of its 95 % interval.
         upper: Upper end of its 95 % interval.
-        p_value: Two-sided, of no difference.
-        adjusted_p: The same after Holm's correction over all comparisons of the report.
+        adjusted_p: Two-sided p-value of no difference, after Holm's correction over all comparisons of the report.
         seeds: Number of seeds.
+        same_settings: Both were tried with the same values of all other parameters, so the seeds are the only noise.
     """
 
     parameter: str
@@ -79,74 +55,46 @@ class Difference:
     difference: float
     lower: float
     upper: float
-    p_value: float
     adjusted_p: float
     seeds: int
+    same_settings: bool
 
     @property
     def larger_than_noise(self) -> bool:
         """Whether the difference stands after the correction for many comparisons, at 5 %."""
         return self.adjusted_p < 0.05
 
+    @property
+    def noise(self) -> str:
+        """What the difference was held against, in words."""
+        return f"{self.seeds} seeds" if self.same_settings else f"{self.seeds} seeds and over the settings tried"
 
-def mean_interval(
-    values: Sequence[float], *, level: float = 0.95, variance_factor: float | None = None
-) -> MeanInterval:
-    """Student's t-interval of a mean.
 
-    Args:
-        values: The values, at least one.
-        level: Coverage, in (0, 1).
-        variance_factor: Variance of the mean over that of one value; 1/n, for independent values, by default.
+@dataclasses.dataclass(frozen=True)
+class Comparisons:
+    """Every strategy of every compared parameter.
+
+    Attributes:
+        strategies: Parameter to its choices, the best first; only where at least two have results.
+        differences: The clearest first.
+        skipped: Pairs `parameter: one and other` with too few sets to be told from the luck of the search.
     """
-    count = len(values)
-    mean = float(np.mean(values))
-    if count < 2:
-        return MeanInterval(mean, -math.inf, math.inf, count)
-    factor = 1 / count if variance_factor is None else variance_factor
-    half = float(stats.t.ppf((1 + level) / 2, count - 1)) * float(np.std(values, ddof=1)) * math.sqrt(factor)
-    return MeanInterval(mean, mean - half, mean + half, count)
+
+    strategies: dict[str, list[Strategy]]
+    differences: list[Difference]
+    skipped: list[str]
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values that control the chance of any false statement (Holm 1979), in the order given."""
-    order = np.argsort(p_values, kind="stable")
-    adjusted = [0.0] * len(p_values)
-    running = 0.0
-    for rank, index in enumerate(order):
-        running = max(running, min(1.0, (len(p_values) - rank) * float(p_values[index])))
-        adjusted[int(index)] = running
-    return adjusted
-
-
-def seed_noise(sets: Sequence[ParameterSet]) -> tuple[float, int] | None:
-    """Standard deviation over seeds pooled over the sets, and its degrees of freedom; None without repeats."""
-    repeated = [list(each.by_seed.values()) for each in sets if len(each.by_seed) > 1]
-    degrees = sum(len(values) - 1 for values in repeated)
-    if degrees == 0:
-        return None
-    squares = sum(float(np.var(values, ddof=1)) * (len(values) - 1) for values in repeated)
-    return math.sqrt(squares / degrees), degrees
-
-
-def tuned_by_seed(sets: Sequence[ParameterSet], objective: Objective) -> dict[int, float]:
-    """For each seed the value, at this seed, of the set that is best over the other seeds.
-
-    Args:
-        sets: Sets that share their seeds, two at least, else nothing can be predicted and the result is empty.
-        objective: Says which way is better.
-    """
-    tuned: dict[int, float] = {}
-    for seed in sorted({seed for each in sets for seed in each.by_seed}):
-        others = [
-            dataclasses.replace(each, by_seed={other: value for other, value in each.by_seed.items() if other != seed})
-            for each in sets
-            if seed in each.by_seed and len(each.by_seed) > 1
-        ]
-        chosen = best_set(others, objective)
-        if chosen is not None:
-            tuned[seed] = next(each.by_seed[seed] for each in sets if each.group == chosen.group)
-    return tuned
+def compared_keys(definition: SweepDefinition) -> list[str]:
+    """The parameters whose choices are strategies: categorical, and with one domain in the whole space."""
+    every = [parameter.key for parameter in definition.space.parameters]
+    return [
+        parameter.key
+        for parameter in definition.space.parameters
+        if isinstance(parameter.domain.distribution, CategoricalDistribution)
+        and every.count(parameter.key) == 1
+        and len(parameter.domain.distribution.choices) > 1
+    ]
 
 
 def strategies(sets: Sequence[ParameterSet], parameter: str, *, objective: Objective, seeds: int) -> list[Strategy]:
@@ -163,84 +111,79 @@ def strategies(sets: Sequence[ParameterSet], parameter: str, *, objective: Objec
     for each in sets:
         if parameter in each.params and len(each.by_seed) >= seeds:
             by_choice.setdefault(each.params[parameter], []).append(each)
+    sign = _sign(objective)
     found: list[Strategy] = []
     for choice, members in by_choice.items():
         best = best_set(members, objective)
         assert best is not None, "a choice is listed only with a set"
-        found.append(Strategy(choice, tuple(members), best, tuned_by_seed(members, objective)))
-    sign = -1 if objective.direction == "maximize" else 1
-    return sorted(found, key=lambda strategy: sign * strategy.best.mean)
+        reached = sign * float(tuned(_values(members, sign)).mean()) if seeds > 1 else None
+        found.append(Strategy(choice, tuple(members), best, reached))
+    return sorted(found, key=lambda strategy: -sign * strategy.best.mean)
 
 
-def differences(parameter: str, compared: Sequence[Strategy], *, objective: Objective) -> list[Difference]:
-    """Every pair of strategies that share at least two seeds, the better one first; not corrected yet."""
-    found: list[Difference] = []
-    for position, one in enumerate(compared):
-        for other in compared[position + 1 :]:
-            shared = sorted(one.tuned.keys() & other.tuned.keys())
-            if len(shared) < 2:
-                continue
-            first, second = one, other
-            if objective.better(*(math.fsum(each.tuned[seed] for seed in shared) for each in (other, one))):
-                first, second = other, one
-            found.append(_difference(parameter, first, second, shared))
-    return found
+def compare(sets: Sequence[ParameterSet], definition: SweepDefinition) -> Comparisons:
+    """Every strategy of every compared parameter, and all differences corrected together."""
+    objective = definition.objectives[0]
+    found: dict[str, list[Strategy]] = {}
+    differences: list[Difference] = []
+    skipped: list[str] = []
+    for key in compared_keys(definition):
+        ranked = strategies(sets, key, objective=objective, seeds=definition.seeds)
+        if len(ranked) < 2:
+            continue
+        found[key] = ranked
+        own = _depending(key, definition)
+        for position, one in enumerate(ranked if definition.seeds > 1 else []):
+            for other in ranked[position + 1 :]:
+                same = _settings(one, without=own) == _settings(other, without=own)
+                if same or min(len(one.sets), len(other.sets)) >= FEWEST_SETS:
+                    differences.append(_difference(key, one, other, same=same, sign=_sign(objective)))
+                else:
+                    skipped.append(f"{key}: {one.choice} and {other.choice}")
+    adjusted = holm([each.adjusted_p for each in differences])
+    corrected = [dataclasses.replace(each, adjusted_p=p) for each, p in zip(differences, adjusted, strict=True)]
+    return Comparisons(found, sorted(corrected, key=lambda each: each.adjusted_p), skipped)
 
 
-def corrected(found: Sequence[Difference]) -> list[Difference]:
-    """The same differences with p-values adjusted for the number of comparisons, the clearest first."""
-    adjusted = holm([each.p_value for each in found])
-    replaced = [dataclasses.replace(each, adjusted_p=p) for each, p in zip(found, adjusted, strict=True)]
-    return sorted(replaced, key=lambda each: (each.adjusted_p, each.p_value))
-
-
-def _difference(parameter: str, first: Strategy, second: Strategy, shared: Sequence[int]) -> Difference:
-    values = [first.tuned[seed] - second.tuned[seed] for seed in shared]
-    count = len(values)
-    chosen = len(first.sets) > 1 or len(second.sets) > 1
-    factor = 1 / count + (1 / (count - 1) if chosen else 0)
-    interval = mean_interval(values, variance_factor=factor)
-    error = float(np.std(values, ddof=1)) * math.sqrt(factor)
-    if error > 0:
-        p_value = float(2 * stats.t.sf(abs(interval.mean) / error, count - 1))
-    else:  # seeds without any effect: every difference is exact
-        p_value = 1.0 if interval.mean == 0 else 0.0
+def _difference(parameter: str, one: Strategy, other: Strategy, *, same: bool, sign: int) -> Difference:
+    found = tuned_difference(_values(one.sets, sign), _values(other.sets, sign), same_settings=same)
+    # Values were turned so that greater is better: a negative difference means that the other one leads.
+    flip = found.difference < 0
+    ends = sorted((sign * (-1 if flip else 1) * found.lower, sign * (-1 if flip else 1) * found.upper))
     return Difference(
         parameter=parameter,
-        first=first.choice,
-        second=second.choice,
-        difference=interval.mean,
-        lower=interval.lower,
-        upper=interval.upper,
-        p_value=p_value,
-        adjusted_p=p_value,
-        seeds=count,
+        first=other.choice if flip else one.choice,
+        second=one.choice if flip else other.choice,
+        difference=sign * abs(found.difference),
+        lower=ends[0],
+        upper=ends[1],
+        adjusted_p=found.p_value,
+        seeds=len(one.sets[0].by_seed),
+        same_settings=same,
     )
 
 
-def compared_keys(definition: SweepDefinition) -> list[str]:
-    """The parameters whose choices are strategies: categorical, and with one domain in the whole space."""
-    every = [parameter.key for parameter in definition.space.parameters]
-    return [
+def _sign(objective: Objective) -> int:
+    return 1 if objective.direction == "maximize" else -1
+
+
+def _values(sets: Sequence[ParameterSet], sign: int) -> NDArray[np.float64]:
+    """`(sets, seeds)`, greater is better, seeds in order."""
+    return sign * np.array([[each.by_seed[seed] for seed in sorted(each.by_seed)] for each in sets])
+
+
+def _depending(key: str, definition: SweepDefinition) -> set[str]:
+    """`key` and the parameters that exist only under one of its choices."""
+    conditional = {
         parameter.key
         for parameter in definition.space.parameters
-        if isinstance(parameter.domain.distribution, CategoricalDistribution) and every.count(parameter.key) == 1
-    ]
+        if any(condition.key == key for condition in parameter.when)
+    }
+    return {key, *conditional}
 
 
-def compare(
-    sets: Sequence[ParameterSet], definition: SweepDefinition
-) -> tuple[dict[str, list[Strategy]], list[Difference]]:
-    """Every strategy of every compared parameter, and all differences corrected together.
-
-    Returns:
-        Parameter to its strategies, only where at least two have results; and the differences, the clearest first.
-    """
-    objective = definition.objectives[0]
-    found: dict[str, list[Strategy]] = {}
-    for key in compared_keys(definition):
-        ranked = strategies(sets, key, objective=objective, seeds=definition.seeds)
-        if len(ranked) > 1:
-            found[key] = ranked
-    pairs = [each for key, ranked in found.items() for each in differences(key, ranked, objective=objective)]
-    return found, corrected(pairs)
+def _settings(strategy: Strategy, *, without: set[str]) -> set[frozenset[tuple[str, str]]]:
+    return {
+        frozenset((key, repr(value)) for key, value in each.params.items() if key not in without)
+        for each in strategy.sets
+    }

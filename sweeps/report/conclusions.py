@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sweeps.definition import Objective, SweepDefinition
-from sweeps.report.comparisons import Difference, Strategy, compared_keys, mean_interval, seed_noise
+from sweeps.report.comparisons import Comparisons, Difference, compared_keys
 from sweeps.report.figures import pareto_rows
 from sweeps.report.importance import Importances
+from sweeps.report.intervals import mean_interval, seed_noise
 from sweeps.report.results import ParameterSet, best_set, completed, current, format_params, format_value
+from sweeps.report.tuning import FEWEST_SETS
 from sweeps.trial import TrialRecord
 
 
@@ -17,8 +19,7 @@ def conclusions(
     definition: SweepDefinition,
     *,
     sets: Sequence[ParameterSet],
-    strategies: Mapping[str, Sequence[Strategy]],
-    differences: Sequence[Difference],
+    comparisons: Comparisons,
     importances: Importances,
 ) -> list[str]:
     """The conclusions, in order: how far the sweep is, the best set, the noise, the strategies, the importance."""
@@ -29,7 +30,7 @@ def conclusions(
         return [*sentences, "No trial has completed, so there is nothing to conclude yet."]
     sentences.append(_best(best, sets, objective))
     sentences += _noise(sets, objective)
-    sentences += _strategies(strategies, differences, definition)
+    sentences += _strategies(comparisons, definition)
     sentences += _importance(importances)
     if len(definition.objectives) > 1:
         front = pareto_rows(records, definition)
@@ -85,42 +86,40 @@ def _noise(sets: Sequence[ParameterSet], objective: Objective) -> list[str]:
     ]
 
 
-def _strategies(
-    strategies: Mapping[str, Sequence[Strategy]], differences: Sequence[Difference], definition: SweepDefinition
-) -> list[str]:
-    if not compared_keys(definition):
+def _strategies(comparisons: Comparisons, definition: SweepDefinition) -> list[str]:
+    keys, differences = compared_keys(definition), comparisons.differences
+    if not keys:
         return []
-    if not differences:
-        compared = ", ".join(strategies) or ", ".join(compared_keys(definition))
-        if definition.seeds < 2:
-            return [f"Nothing is concluded about {compared}: one seed for each set leaves the noise unknown."]
-        return [f"Nothing is concluded about {compared}: no two choices have sets with results for all seeds."]
+    if definition.seeds < 2:
+        return [f"Nothing is concluded about {', '.join(keys)}: one seed for each set leaves the noise unknown."]
     objective = definition.objectives[0]
     sentences = [difference_sentence(each, objective) for each in differences if each.larger_than_noise]
-    for key, ranked in strategies.items():
-        unclear = [each for each in differences if each.parameter == key and not each.larger_than_noise]
+    for key in keys:
+        ranked = comparisons.strategies.get(key, [])
         tested = [each for each in differences if each.parameter == key]
-        if not unclear:
-            continue
-        seeds = f"{min(each.seeds for each in unclear)} seeds"
-        widest = max(max(abs(each.lower), abs(each.upper)) for each in unclear)
-        if len(unclear) == 1:
-            each = unclear[0]
+        unclear = [each for each in tested if not each.larger_than_noise]
+        if not tested:
+            sentences.append(f"Nothing is concluded about {key}: too few sets have results at all seeds.")
+        elif len(unclear) == 1:
             sentences.append(
-                f"No difference between {key}={format_value(each.first)} and {key}={format_value(each.second)} is "
-                f"larger than the noise over seeds ({seeds}): {_numbers(each)}."
+                f"No difference between {key}={format_value(unclear[0].first)} and "
+                f"{key}={format_value(unclear[0].second)} is larger than the noise over {unclear[0].noise}: "
+                f"{_numbers(unclear[0])}."
             )
-        elif len(unclear) == len(tested):
+        elif unclear and len(unclear) == len(tested):
             names = ", ".join(format_value(strategy.choice) for strategy in ranked)
+            widest = max(max(abs(each.lower), abs(each.upper)) for each in unclear)
             sentences.append(
-                f"No difference between the choices of {key} ({names}) is larger than the noise over seeds ({seeds}). "
-                f"That does not make them equal: differences up to {widest:.4f} remain possible."
+                f"No difference between the choices of {key} ({names}) is larger than the noise over "
+                f"{unclear[0].noise}. That does not make them equal: differences up to {widest:.4f} remain possible."
             )
-        else:
+        elif unclear:
             pairs = "; ".join(f"{format_value(each.first)} and {format_value(each.second)}" for each in unclear)
             sentences.append(
-                f"Of the choices of {key}, these differ by no more than the noise over seeds ({seeds}): {pairs}."
+                f"Of the choices of {key}, these differ by no more than the noise over {unclear[0].noise}: {pairs}."
             )
+    if comparisons.skipped:
+        sentences.append(f"Too few sets (fewer than {FEWEST_SETS}) to compare {'; '.join(comparisons.skipped)}.")
     if len(differences) > 1:
         sentences.append(f"All {len(differences)} comparisons were corrected together (Holm), at 5 %.")
     return sentences
@@ -132,7 +131,7 @@ def difference_sentence(each: Difference, objective: Objective) -> str:
     return (
         f"{each.parameter}={format_value(each.first)} reaches a {word} {objective.metric} than "
         f"{each.parameter}={format_value(each.second)}, each tuned within this sweep, by more than the noise over "
-        f"{each.seeds} seeds: {_numbers(each)}."
+        f"{each.noise}: {_numbers(each)}."
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sweeps.definition import SweepDefinition
 from sweeps.report import captions
 from sweeps.report.accounts import failed, pruned
-from sweeps.report.comparisons import Difference, Strategy, compare, compared_keys
+from sweeps.report.comparisons import Comparisons, compare, compared_keys
 from sweeps.report.conclusions import conclusions
 from sweeps.report.drawing import as_svg
 from sweeps.report.figures import learning_curves, objective_over_time, objective_over_trials, pareto_figure
@@ -34,8 +34,7 @@ class Analysis:
         records: All rows of the study.
         definition: Of the sweep.
         sets: Completed sets of parameters.
-        strategies: Parameter to its choices.
-        differences: Between choices, corrected together.
+        comparisons: Of the choices of each parameter.
         importances: Of the parameters.
         sentences: The conclusions.
     """
@@ -43,8 +42,7 @@ class Analysis:
     records: Sequence[TrialRecord]
     definition: SweepDefinition
     sets: Sequence[ParameterSet]
-    strategies: dict[str, list[Strategy]]
-    differences: list[Difference]
+    comparisons: Comparisons
     importances: Importances
     sentences: list[str]
 
@@ -52,12 +50,10 @@ class Analysis:
 def analyse(records: Sequence[TrialRecord], definition: SweepDefinition) -> Analysis:
     """Compute what the page shows."""
     sets = parameter_sets(records)
-    strategies, differences = compare(sets, definition)
+    compared = compare(sets, definition)
     found = importances(sets, definition)
-    sentences = conclusions(
-        records, definition, sets=sets, strategies=strategies, differences=differences, importances=found
-    )
-    return Analysis(records, definition, sets, strategies, differences, found, sentences)
+    sentences = conclusions(records, definition, sets=sets, comparisons=compared, importances=found)
+    return Analysis(records, definition, sets, compared, found, sentences)
 
 
 def report_page(records: Sequence[TrialRecord], definition: SweepDefinition, *, made: str = "") -> str:
@@ -133,11 +129,17 @@ def _strategies(analysis: Analysis) -> str:
         return ""
     return _section(
         "Strategies compared",
-        _figure(strategies_figure(analysis.strategies, analysis.definition), "strategies", captions.STRATEGIES),
-        strategies_tables(analysis.strategies),
-        _figure(differences_figure(analysis.differences, analysis.definition), "differences", captions.DIFFERENCES),
-        differences_table(analysis.differences) if analysis.differences else "",
-        f'<p class="quiet">{escape(captions.METHOD)}</p>' if analysis.differences else "",
+        _figure(
+            strategies_figure(analysis.comparisons.strategies, analysis.definition), "strategies", captions.STRATEGIES
+        ),
+        strategies_tables(analysis.comparisons.strategies),
+        _figure(
+            differences_figure(analysis.comparisons.differences, analysis.definition),
+            "differences",
+            captions.DIFFERENCES,
+        ),
+        differences_table(analysis.comparisons.differences) if analysis.comparisons.differences else "",
+        f'<p class="quiet">{escape(captions.METHOD)}</p>' if analysis.comparisons.differences else "",
         empty="No two choices of a parameter have results at all their seeds yet.",
     )
 

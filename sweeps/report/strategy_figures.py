@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sweeps.definition import SweepDefinition
-from sweeps.report.comparisons import Difference, Strategy, mean_interval
+from sweeps.report.comparisons import Difference, Strategy
 from sweeps.report.drawing import ACCENT, INK, PALETTE, new_figure
 from sweeps.report.figures import objective_label
+from sweeps.report.intervals import mean_interval
 from sweeps.report.results import format_value
 
 if TYPE_CHECKING:
@@ -56,5 +57,5 @@ def differences_figure(found: Sequence[Difference], definition: SweepDefinition)
     axes.axvline(0, color=INK, linewidth=0.8, linestyle=":")
     labels = [f"{each.parameter}: {format_value(each.first)} − {format_value(each.second)}" for each in reversed(found)]
     axes.set_yticks(range(len(found)), labels)
-    axes.set_xlabel(f"difference in {definition.objectives[0].metric} with its 95 % interval over seeds")
+    axes.set_xlabel(f"difference in {definition.objectives[0].metric} with its 95 % interval")
     return figure

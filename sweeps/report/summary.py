@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.definition import SweepDefinition
+from sweeps.records import best_record
 from sweeps.report.results import completed, current, format_seconds, format_value, varying_keys
 from sweeps.trial import TrialRecord
 
@@ -54,8 +55,9 @@ def summary_table(records: Sequence[TrialRecord], definition: SweepDefinition, *
         table.add_column(name, overflow="fold")
     table.add_column("time", justify="right")
     table.add_column("note", overflow="fold")
-    for position, record in enumerate(shown):
-        best = position == 0 and record.state == "completed"
+    chosen = best_record(records, objective=definition.objectives[0])
+    for record in shown:
+        best = chosen is not None and record.number == chosen.number
         cells = [str(record.number)]
         if definition.seeds > 1:
             cells.append(f"{record.group}/{record.seed}")

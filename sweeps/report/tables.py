@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from sweeps.definition import SweepDefinition
-from sweeps.report.comparisons import Difference, MeanInterval, Strategy, mean_interval
+from sweeps.records import best_record
+from sweeps.report.comparisons import Difference, Strategy
 from sweeps.report.figures import last_value
+from sweeps.report.intervals import MeanInterval, mean_interval
 from sweeps.report.results import current, format_seconds, format_value, keys
 from sweeps.report.summary import ranked
 from sweeps.trial import TrialRecord
@@ -40,7 +42,8 @@ def trials_table(records: Sequence[TrialRecord], definition: SweepDefinition) ->
     ]
     heads += [*names, "time", "steps", "note"]
     lines: list[str] = []
-    for position, record in enumerate(rows):
+    chosen = best_record(records, objective=definition.objectives[0])
+    for record in rows:
         cells = [cell(str(record.number), value=record.number)]
         if seeds:
             cells += [cell(str(record.group), value=record.group), cell(str(record.seed), value=record.seed)]
@@ -54,7 +57,7 @@ def trials_table(records: Sequence[TrialRecord], definition: SweepDefinition) ->
         step = max(record.intermediate_values, default=None)
         cells.append(cell("" if step is None else str(step), value=step))
         cells.append(cell(record.reason, classes="note"))
-        best = ' class="best"' if position == 0 and record.state == "completed" else ""
+        best = ' class="best"' if chosen is not None and record.number == chosen.number else ""
         lines.append(f"<tr{best}>{''.join(cells)}</tr>")
     retried = len(records) - len(current(records))
     note = "A value in parentheses is the last one reported, not a result. Click a column to sort by it."
@@ -68,7 +71,6 @@ def strategies_table(compared: Sequence[Strategy], *, name: str) -> str:
     lines: list[str] = []
     for strategy in compared:
         best = mean_interval(list(strategy.best.by_seed.values()))
-        tuned = list(strategy.tuned.values())
         average = math.fsum(each.mean for each in strategy.sets) / len(strategy.sets)
         lines.append(
             "<tr>"
@@ -76,11 +78,7 @@ def strategies_table(compared: Sequence[Strategy], *, name: str) -> str:
             + cell(str(len(strategy.sets)), value=len(strategy.sets))
             + cell(str(best.count), value=best.count)
             + cell(_with_interval(best), value=best.mean)
-            + (
-                cell(f"{math.fsum(tuned) / len(tuned):.4f}", value=math.fsum(tuned) / len(tuned))
-                if tuned
-                else cell("–")
-            )
+            + (cell("–") if strategy.tuned is None else cell(f"{strategy.tuned:.4f}", value=strategy.tuned))
             + cell(f"{average:.4f}", value=average)
             + "</tr>"
         )
@@ -96,13 +94,13 @@ def differences_table(found: Sequence[Difference]) -> str:
         + cell(f"{format_value(each.first)} − {format_value(each.second)}")
         + cell(f"{each.difference:+.4f}", value=each.difference)
         + cell(f"{each.lower:+.4f} to {each.upper:+.4f}")
-        + cell(str(each.seeds), value=each.seeds)
+        + cell(each.noise)
         + cell("< 0.001" if each.adjusted_p < 0.001 else f"{each.adjusted_p:.3f}", value=each.adjusted_p)
         + cell("yes" if each.larger_than_noise else "no")
         + "</tr>"
         for each in found
     ]
-    heads = ["parameter", "choices", "difference", "95 % interval", "seeds", "p (Holm)", "larger than the noise"]
+    heads = ["parameter", "choices", "difference", "95 % interval", "noise over", "p (Holm)", "larger than the noise"]
     return table(heads, lines)
 
 
