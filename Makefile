@@ -15,6 +15,7 @@ TORCH_INDEX ?=
 ARGS ?= sweep=quick
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 TESTS ?= tests
+SLOW ?= slow
 
 VENV := .venv
 READY := $(VENV)/.ready
@@ -51,7 +52,7 @@ test: $(READY)  ## Run the tests with coverage (TESTS=tests/nines for a part)
 	@$(PYTEST) $(TESTS) -n $(JOBS) --dist worksteal --cov --cov-report=term:skip-covered
 
 test-slow: $(READY)  ## Run the long tests: kill and chaos tests, simulations in full
-	@$(PYTEST) $(TESTS) -m slow
+	@$(PYTEST) $(TESTS) -m "$(SLOW)"
 
 check: $(READY)  ## Lint, format, types, and the layers of imports
 	@$(VENV)/bin/ruff check .

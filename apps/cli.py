@@ -106,8 +106,7 @@ def _dispatch(words: Sequence[str]) -> int:
         parser.parse_args([*before, chosen])
     rest = [word for word in words[position + 1 :] if word != "--debug"]
     root = COMMANDS[chosen].config_root
-    # Overrides and options may be mixed in any order only under intermixed parsing, which knows no sub-commands.
-    arguments = command_parser.parse_intermixed_args(rest) if root else command_parser.parse_args(rest)
+    arguments = _parse(command_parser, rest)
     arguments.debug = "--debug" in words
     if root and arguments.cfg is not None:
         from apps.config import as_yaml, compose
@@ -117,6 +116,14 @@ def _dispatch(words: Sequence[str]) -> int:
         return 0
     code: int = importlib.import_module(f"apps.{chosen}").run(arguments)
     return code
+
+
+def _parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+    """Parse with overrides and options in any order where that is possible: not beside sub-commands."""
+    try:
+        return parser.parse_intermixed_args(words)
+    except TypeError:
+        return parser.parse_args(words)
 
 
 class _Parser(argparse.ArgumentParser):

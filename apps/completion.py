@@ -21,6 +21,10 @@ SHELLS = {
     "zsh": ('eval "$(nines completion zsh)"', "~/.zshrc"),
 }
 
+# `nines sweep` takes its own keys, and those of train for its trials.
+ROOTS = {"sweep": ("sweep", "train")}
+FIRST = {"sweep": ("run", "status", "report", "best", "cancel", "retry")}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which shell."""
@@ -49,32 +53,42 @@ def answer() -> None:
     *before, current = re.split(r" +", os.environ.get("COMP_LINE", "")[:point])
     chosen = next((word for word in before[1:] if word in COMMANDS), None)
     parser, command_parser = build_parsers(chosen)
-    overrides = [action for action in command_parser._actions if action.dest == "overrides"] if command_parser else []
+    actions = command_parser._actions if command_parser else []
+    overrides = [action for action in actions if action.dest in {"overrides", "words"}]
     if chosen is not None and overrides:
-        overrides[0].completer = OverrideCompleter(COMMANDS[chosen].config_root or "train")  # type: ignore[attr-defined]
+        roots = ROOTS.get(chosen) or (str(COMMANDS[chosen].config_root),)
+        overrides[0].completer = OverrideCompleter(*roots, first=FIRST.get(chosen, ()))  # type: ignore[attr-defined]
         # argparse gives up on overrides after an option between them; options say nothing about the next override.
         if not current.startswith("-") and not before[-1].startswith("--c"):
-            kept = [word for word in before if re.fullmatch(r"[^-'\"][^'\"]*=[^'\"]*", word)]
+            kept = [
+                word
+                for word in before[2:]
+                if word in FIRST.get(chosen, ()) or re.fullmatch(r"[^-'\"][^'\"]*=[^'\"]*", word)
+            ]
             line = " ".join(["nines", chosen, *kept, current])
             os.environ.update(COMP_LINE=line, COMP_POINT=str(len(line)))
     argcomplete.autocomplete(parser, always_complete_options=False)
 
 
 class OverrideCompleter:
-    """Completes one override of the root configuration `root`, as argcomplete calls it.
+    """Completes one override of the root configurations `roots`, as argcomplete calls it.
 
     Args:
-        root: Root file of the tree.
+        roots: Root files of the tree.
+        first: Words that may stand in place of the first override.
         folder: The YAML tree, the shipped one by default.
     """
 
-    def __init__(self, root: str, *, folder: Path | None = None) -> None:
-        self.root = root
+    def __init__(self, *roots: str, first: Sequence[str] = (), folder: Path | None = None) -> None:
+        self.roots = roots
+        self.first = first
         self.folder = folder
 
-    def __call__(self, prefix: str, parsed_args: argparse.Namespace, **_: Any) -> list[str]:
-        """The words that `prefix` can become; `parsed_args.overrides` holds what was typed before it."""
-        return complete(prefix, self.root, typed=getattr(parsed_args, "overrides", None) or (), folder=self.folder)
+    def __call__(self, prefix: str, parsed_args: argparse.Namespace, action: argparse.Action, **_: Any) -> list[str]:
+        """The words that `prefix` can become; `parsed_args` holds what was typed before it."""
+        typed = getattr(parsed_args, action.dest, None) or []
+        found = {word for root in self.roots for word in complete(prefix, root, typed=typed, folder=self.folder)}
+        return sorted(found | {word for word in self.first if not typed and word.startswith(prefix)})
 
 
 def complete(prefix: str, root: str, *, typed: Sequence[str] = (), folder: Path | None = None) -> list[str]:

@@ -134,6 +134,8 @@ def suggest_key(key: str, config: DictConfig, groups: Sequence[str]) -> str:
         elsewhere = elsewhere or ([] if parent else difflib.get_close_matches(key, known, cutoff=0.7))
         if elsewhere:
             return f"did you mean {' or '.join(repr(path) for path in elsewhere[:3])}?"
+    if parent and "_target_" in siblings and not phrased.startswith("did you mean"):
+        return f"{phrased} (under {parent!r}); +{key}=... adds an argument that {node['_target_']} takes beside them"
     return f"{phrased} (under {parent!r})" if parent else phrased
 
 

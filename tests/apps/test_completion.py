@@ -92,6 +92,9 @@ def ask(line: str, answer: Path) -> tuple[list[str], str]:
         ("nines train module.optimizer.layer_d", {"module.optimizer.layer_decay="}),
         ("nines train imbalance=focal module.loss.gam", {"module.loss.gamma="}),
         ("nines completion ", set(SHELLS)),
+        ("nines sweep sta", {"status"}),
+        ("nines sweep sweep=qui", {"quick"}),
+        ("nines sweep status imbalance=foc", {"focal"}),
         ("nines evaluate false", {"false_positive_rate="}),
     ],
 )
