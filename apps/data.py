@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     from datamodules.reading import read
 
     console = Console()
-    splits = read(arguments.path, shares=tuple(arguments.shares))
+    splits = read(arguments.path, shares=arguments.shares)
     report = check(splits)
     tokens = _token_lengths(splits, arguments.tokenizer, arguments.max_tokens) if arguments.tokenizer else []
     console.print(f"{arguments.path}: {sum(len(rows) for rows in splits.values())} rows, all fit the schema.")

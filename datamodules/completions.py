@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import lightning as L
 import numpy as np
@@ -14,7 +14,7 @@ from datamodules.mixture import LossWeights, Mixture, MixtureOptions, Resampling
 from datamodules.order import EvaluationOrder, Ranks, TrainingOrder
 from datamodules.reading import Splits, read
 from datamodules.schema import LabelledCompletion
-from datamodules.splitting import DEFAULT_SHARES, limited, prompt_groups, refuse_leaks
+from datamodules.splitting import DEFAULT_SHARES, check_shares, limited, prompt_groups, refuse_leaks
 from datamodules.tokenised import tokenise
 from nines.errors import ConfigError, DataError, nearest
 from nines.losses.base import ClassCounts
@@ -85,10 +85,11 @@ class LabelledCompletions(L.LightningDataModule):
     ) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
+        check_shares(shares)
         if limit_rows is not None and limit_rows < 1:
             raise ConfigError(f"datamodule.limit_rows={limit_rows} must be at least 1; null takes all rows")
         self.path = path
-        self.shares = (shares[0], shares[1], shares[2]) if len(shares) == 3 else _not_three(shares)
+        self.shares = tuple(shares)
         self.allow_leaks = allow_leaks
         self.limit_rows = limit_rows
         self.tokenizer_source = tokenizer
@@ -248,7 +249,3 @@ class LabelledCompletions(L.LightningDataModule):
         if self.trainer is None:
             return Ranks()
         return Ranks(rank=self.trainer.global_rank, world_size=self.trainer.world_size)
-
-
-def _not_three(shares: Iterable[float]) -> NoReturn:
-    raise ConfigError(f"datamodule.shares={list(shares)} must be three shares: train, valid, test")

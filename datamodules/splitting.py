@@ -6,12 +6,13 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from datamodules.schema import LabelledCompletion, normalised
 from nines.errors import ConfigError, DataError
 
-Shares = tuple[float, float, float]
-DEFAULT_SHARES: Shares = (0.8, 0.1, 0.1)
+Shares = Sequence[float]
+DEFAULT_SHARES: Final = (0.8, 0.1, 0.1)
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,7 @@ def split_by_prompt(
     Raises:
         ConfigError: The shares are no shares.
     """
-    if len(shares) != 3 or min(shares) < 0 or shares[0] == 0 or abs(sum(shares) - 1) > 1e-6:
-        raise ConfigError(f"datamodule.shares={list(shares)} must be three shares (train, valid, test) that sum to 1")
+    check_shares(shares)
     groups = prompt_groups(rows)
     first_text: dict[int, str] = {}
     for row, group in zip(rows, groups, strict=True):
@@ -93,6 +93,16 @@ def leaks(splits: Mapping[str, Sequence[LabelledCompletion]]) -> list[Leak]:
         counts[group][name] += 1
         prompts.setdefault(group, row.prompt)
     return [Leak(prompts[group], dict(found)) for group, found in counts.items() if len(found) > 1]
+
+
+def check_shares(shares: Sequence[float]) -> None:
+    """Do nothing if `shares` are three shares of a whole, the first above 0.
+
+    Raises:
+        ConfigError: They are not.
+    """
+    if len(shares) != 3 or min(shares) < 0 or shares[0] == 0 or abs(sum(shares) - 1) > 1e-6:
+        raise ConfigError(f"shares {list(shares)} must be three shares (train, valid, test) that sum to 1")
 
 
 def refuse_leaks(splits: Mapping[str, Sequence[LabelledCompletion]], source: str) -> None:
