@@ -27,12 +27,13 @@ DIFFERENCES = (
     "pairs. The intervals are not corrected."
 )
 METHOD = (
-    "“Tuned, unbiased” predicts each seed by the others: the set is chosen by its mean over all other seeds and counts "
-    "with its value at this one, because the mean of the set that looks best is too favourable. Differences are between "
-    "such values at equal numbers of sets, paired by seed. Their intervals cover the seeds (with the correction of "
-    "Nadeau and Bengio 2003 for choices that overlap) and, unless both choices were tried with the same other settings, "
-    "the luck of which settings were tried (a bootstrap over the sets as if drawn at random; a sampler that learns draws "
-    "them less so). The p-values are corrected for the number of pairs (Holm 1979)."
+    "“Tuned, unbiased” predicts each seed by the others: the set is chosen by its mean over all other seeds and "
+    "counts with its value at this one, because the mean of the set that looks best is too favourable. "
+    "Differences are between such values at equal numbers of sets, paired by seed. Their intervals cover the "
+    "seeds (with the correction of Nadeau and Bengio 2003 for choices that overlap) and, unless both choices were "
+    "tried with the same other settings, the luck of which settings were tried (a bootstrap over the sets as if "
+    "drawn at random; a sampler that learns draws them less so). The p-values are corrected for the number of "
+    "pairs (Holm 1979)."
 )
 
 

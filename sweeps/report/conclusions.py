@@ -52,8 +52,9 @@ def _progress(records: Sequence[TrialRecord], definition: SweepDefinition) -> st
     parts = ", ".join(f"{number} {state}" for state, number in counts.items() if number) or "none has finished"
     text = f"Of {asked} trials asked for{repeats}: {parts}."
     missing = asked - sum(counts.values())
-    if open_rows or missing > 0:
-        text += f" {max(missing, len(open_rows))} are still to finish, and may change every sentence below."
+    to_come = max(missing, len(open_rows))
+    if to_come > 0:
+        text += f" Still to finish: {to_come}, which may change every sentence below."
     return text
 
 

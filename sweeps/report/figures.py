@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Beyond this many curves only the best are coloured and named; the others stay as a background.
-NAMED_CURVES = 6
+NAMED_CURVES = 5
+TIME_UNITS = (("seconds", 1.0), ("minutes", 60.0), ("hours", 3600.0), ("days", 86400.0))
 
 
 def objective_label(objective: Objective) -> str:
@@ -77,7 +78,7 @@ def objective_over_time(records: Sequence[TrialRecord], definition: SweepDefinit
     timed.sort(key=lambda pair: pair[0])
     done = [record for _, record in timed]
     seconds = [(end - min(begun)).total_seconds() for end, _ in timed]
-    unit, length = ("minutes", 60.0) if seconds[-1] < 2 * 3600 else ("hours", 3600.0)
+    unit, length = next((pair for pair in TIME_UNITS if seconds[-1] <= 120 * pair[1]), TIME_UNITS[-1])
     moments = [each / length for each in seconds]
     figure, axes = new_figure(7.6, 2.8)
     axes.scatter(moments, [record.value for record in done], s=26, color=ACCENT, label="completed", zorder=3)

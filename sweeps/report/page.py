@@ -148,7 +148,7 @@ def _pruned(analysis: Analysis) -> str:
     objective = analysis.definition.objectives[0]
     items = [
         f'<li>Trial {each.record.number} <span class="quiet">({escape(format_params(each.record.params))})</span>: '
-        f"{escape(each.sentence(objective))} {escape(each.record.reason)}</li>"
+        f'{escape(each.sentence(objective))} <span class="quiet">{escape(each.record.reason)}</span></li>'
         for each in pruned(analysis.records, objective)
     ]
     return f"<ul>{''.join(items)}</ul>" if items else ""

@@ -27,7 +27,6 @@ th button { all: unset; cursor: pointer; }
 th button:hover, th button:focus-visible { color: var(--accent); }
 th[aria-sort=ascending] button::after { content: " ↑"; }
 th[aria-sort=descending] button::after { content: " ↓"; }
-td.number, th.number { text-align: right; }
 td.note { white-space: normal; min-width: 14rem; color: var(--quiet); }
 tr:last-child td { border-bottom: 0; }
 tr.best td { background: var(--best); font-weight: 600; }
