@@ -89,8 +89,7 @@ class LabelledCompletions(L.LightningDataModule):
         if limit_rows is not None and limit_rows < 1:
             raise ConfigError(f"datamodule.limit_rows={limit_rows} must be at least 1; null takes all rows")
         self.path = path
-        self.shares = tuple(shares)
-        self.allow_leaks = allow_leaks
+        self.shares, self.allow_leaks = tuple(shares), allow_leaks
         self.limit_rows = limit_rows
         self.tokenizer_source = tokenizer
         self.max_tokens = max_tokens
