@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any, TypeAlias
+import re
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, QuotedString, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, Quote, QuotedString, RangeSweep
 from hydra.errors import HydraException
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -26,7 +27,8 @@ VALID_FORMS = (
     "range(1, 9, 2)",
 )
 
-Scalar: TypeAlias = str | int | float | bool | None
+PLAIN_TEXT = re.compile(r"[A-Za-z_][\w./-]*")
+NOT_TEXT = frozenset({"true", "false", "null", "nan", "inf"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,12 +184,16 @@ def _text(element: Any) -> str:
     if isinstance(element, dict):
         return "{" + ",".join(f"{key}:{_text(item)}" for key, item in element.items()) + "}"
     if isinstance(element, QuotedString):
-        return str(element.with_quotes())
-    if isinstance(element, bool):
-        return "true" if element else "false"
-    if element is None:
-        return "null"
-    return element if isinstance(element, str) else repr(element)
+        return _text(element.text)
+    if isinstance(element, bool) or element is None:
+        return json.dumps(element)
+    return _string(element) if isinstance(element, str) else repr(element)
+
+
+def _string(text: str) -> str:
+    # Hydra gives quoted and bare text as the same string, but would read '1' and 'null' without quotes as other values.
+    plain = PLAIN_TEXT.fullmatch(text) and text.lower() not in NOT_TEXT
+    return text if plain else str(QuotedString(text, Quote.single).with_quotes())
 
 
 def _forms(text: str) -> str:

@@ -75,7 +75,7 @@ def log_tail(folder: RunFolder, lines: int = LOG_LINES) -> tuple[str, ...]:
     """The last `lines` lines of the run's log."""
     if not folder.log.exists():
         return ()
-    with folder.log.open(encoding="utf-8", errors="replace") as file:
+    with folder.log.open(encoding="utf-8", errors="replace", newline="\n") as file:
         # A progress bar rewrites its line with carriage returns; only its last state is worth keeping.
         return tuple(line.rstrip("\n").rsplit("\r", 1)[-1][:500] for line in deque(file, maxlen=lines))
 

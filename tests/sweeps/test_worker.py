@@ -2,6 +2,7 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -104,7 +105,7 @@ def test_interrupted_trials_keep_their_row_and_their_steps_and_cost_no_retry(mak
     sweep = make_sweep(trials=1, train=["steps=20", "pause=0.1"], retries=0)
     worker = start_worker(sweep)
     folder = sweep.folder / "trials" / "0000"
-    wait_until(lambda: (folder / "steps.txt").exists())
+    wait_until((folder / "steps.txt").exists)
     worker.send_signal(signal.SIGINT)
     assert worker.wait(30) == 130
     trial = sweep.trials()[0]
@@ -121,7 +122,7 @@ def test_the_trial_of_a_killed_worker_dies_with_it_and_its_trial_is_finished_by_
     sweep = make_sweep(trials=2, train=["steps=30", "pause=0.1"])
     worker = start_worker(sweep)
     folder = RunFolder(sweep.folder / "trials" / "0000")
-    wait_until(lambda: (folder.path / "steps.txt").exists())
+    wait_until((folder.path / "steps.txt").exists)
     child = RunStatus.read(folder).pid
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
@@ -140,7 +141,7 @@ def test_a_run_that_ended_while_its_worker_died_counts_as_what_it_became(make_sw
     sweep = make_sweep(trials=1, train=["steps=12", "pause=0.1"])
     worker = start_worker(sweep)
     folder = RunFolder(sweep.folder / "trials" / "0000")
-    wait_until(lambda: (folder.path / "steps.txt").exists())
+    wait_until((folder.path / "steps.txt").exists)
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
     wait_until(lambda: not _lives(RunStatus.read(folder).pid), seconds=5)
@@ -166,5 +167,5 @@ def _lives(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    stat = open(f"/proc/{pid}/stat").read() if os.path.exists(f"/proc/{pid}/stat") else ""
-    return ") Z" not in stat
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or ") Z" not in stat.read_text()

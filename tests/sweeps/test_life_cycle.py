@@ -1,0 +1,224 @@
+import multiprocessing
+from typing import Any
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from nines.files import write_json
+from nines.run_folder import RunFolder, RunStatus
+from sweeps.claims import Claim
+from sweeps.life_cycle import Idle, finish, retry_failed, settle_dead, take
+from sweeps.outcome import Outcome
+from sweeps.records import results
+from sweeps.study import Sweep, open_study
+
+DEAD = {"host": Claim.mine().host, "boot": Claim.mine().boot, "pid": 2**22 + 1, "started": "1"}
+
+
+def completed(*values: float) -> Outcome:
+    return Outcome("completed", values, {"score": values[0]})
+
+
+def kill_holder(sweep: Sweep, number: int) -> None:
+    """Make the claim of trial `number` that of a process which does not exist."""
+    trial_id = sweep.storage.get_trial_id_from_study_id_trial_number(sweep.study_id, number)
+    sweep.storage.set_trial_user_attr(trial_id, "claim", DEAD)
+
+
+def drain(sweep: Sweep, value: float = 0.5) -> list[Any]:
+    jobs = []
+    while not isinstance(job := take(sweep), Idle):
+        jobs.append(job)
+        finish(sweep, job.number, completed(value))
+    return jobs
+
+
+def test_take_gives_the_sets_asked_for_and_then_says_done(make_sweep):
+    sweep = make_sweep(trials=3, seeds=2)
+    jobs = drain(sweep)
+    assert len({job.folder for job in jobs}) == 6
+    assert [(trial.group, trial.seed) for trial in sweep.trials()] == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
+    assert take(sweep) is Idle.DONE
+
+
+def test_more_trials_later_add_only_the_difference(make_sweep):
+    drain(make_sweep(trials=2))
+    grown = make_sweep(trials=5)
+    assert len(drain(grown)) == 3
+    assert {trial.group for trial in grown.trials()} == set(range(5))
+
+
+def test_what_others_hold_is_waited_for(make_sweep):
+    sweep = make_sweep(trials=1)
+    take(sweep)
+    assert take(sweep) is Idle.LATER
+
+
+def test_interrupted_trials_are_taken_again_as_the_same_row(make_sweep):
+    sweep = make_sweep(trials=1)
+    first = take(sweep)
+    finish(sweep, first.number, Outcome("interrupted", reason="Ctrl-C at step 4"))
+    assert sweep.trials()[0].state == "interrupted"
+    assert take(sweep) == first
+    assert len(sweep.trials()) == 1
+
+
+def test_the_row_of_a_dead_worker_fails_and_its_retry_keeps_parameters_folder_and_reports(make_sweep):
+    sweep = make_sweep(trials=1)
+    first = take(sweep)
+    sweep.storage.set_trial_intermediate_value(first.trial_id, 10, 0.25)
+    kill_holder(sweep, first.number)
+    second = take(sweep)
+    assert (second.folder, second.overrides) == (first.folder, first.overrides)
+    old, new = sweep.trials()
+    assert (old.state, old.superseded, new.retry_of) == ("failed", True, old.number)
+    assert new.intermediate_values == {10: 0.25}
+
+
+def test_a_claim_on_another_machine_is_left_alone(make_sweep):
+    sweep = make_sweep(trials=1)
+    job = take(sweep)
+    sweep.storage.set_trial_user_attr(job.trial_id, "claim", {**DEAD, "host": "elsewhere"})
+    assert settle_dead(sweep) == []
+    assert sweep.trials()[0].state == "running"
+
+
+def test_a_worker_that_dies_while_asking_leaves_nothing_that_counts(make_sweep):
+    sweep = make_sweep(trials=2)
+    sweep.study().ask()
+    jobs = drain(sweep)
+    assert len(jobs) == 2
+    assert [(row.group, row.state) for row in results(sweep.trials())] == [(0, "completed"), (1, "completed")]
+
+
+def test_a_worker_that_dies_before_its_claim_costs_no_retry(make_sweep):
+    sweep = make_sweep(trials=1, retries=0)
+    trial = sweep.study().ask()
+    sweep.definition.space.suggest(trial)
+    for key, value in {"seed": 0, "attempt": 0, "group": 0}.items():
+        trial.set_user_attr(key, value)
+    assert len(drain(sweep)) == 1
+    assert [trial.state for trial in sweep.trials()] == ["failed", "completed"]
+    assert sweep.trials()[0].params == sweep.trials()[1].params
+
+
+def test_what_a_dead_workers_run_had_become_is_kept(make_sweep):
+    sweep = make_sweep(trials=2)
+    for end in ("completed", "pruned"):
+        job = take(sweep)
+        folder = RunFolder(job.folder)
+        write_json(folder.metrics, {"metrics": {"score": 0.9}})
+        RunStatus(end).write(folder)
+        kill_holder(sweep, job.number)
+    settle_dead(sweep)
+    assert [trial.state for trial in sweep.trials()] == ["completed", "pruned"]
+    assert take(sweep) is Idle.DONE
+
+
+def test_only_one_of_two_finishers_wins(make_sweep):
+    sweep = make_sweep(trials=1)
+    job = take(sweep)
+    other = open_study(sweep.folder)
+    assert finish(sweep, job.number, completed(0.5))
+    assert not finish(other, job.number, Outcome("failed", reason="too late"))
+    assert (sweep.trials()[0].state, sweep.trials()[0].value) == ("completed", 0.5)
+
+
+def test_a_failed_trial_is_retried_only_when_its_process_died_and_at_most_so_often(make_sweep):
+    sweep = make_sweep(trials=2, retries=1)
+    first, second = take(sweep), take(sweep)
+    finish(sweep, first.number, Outcome("failed", reason="raised"))
+    finish(sweep, second.number, Outcome("failed", reason="killed", retry=True))
+    third = take(sweep)
+    assert third.folder == second.folder
+    finish(sweep, third.number, Outcome("failed", reason="killed", retry=True))
+    assert take(sweep) is Idle.DONE
+
+
+def test_retry_puts_failed_trials_back_with_a_fresh_allowance(make_sweep):
+    sweep = make_sweep(trials=2, retries=0)
+    first, second = take(sweep), take(sweep)
+    finish(sweep, first.number, Outcome("failed", reason="raised"))
+    finish(sweep, second.number, completed(0.5))
+    assert retry_failed(sweep) == [first.number]
+    assert sweep.trials()[2].state == "waiting"
+    again = take(sweep)
+    assert again.overrides == first.overrides
+    finish(sweep, again.number, completed(0.4))
+    assert retry_failed(sweep) == []
+
+
+def test_a_pruned_set_runs_no_further_seeds_and_the_others_wait_for_the_first(make_sweep):
+    sweep = make_sweep(trials=2, seeds=3, pruner="median")
+    first = take(sweep)
+    second = take(sweep)
+    assert [trial.group for trial in sweep.trials()] == [0, 1], "the first seed comes before the repeats"
+    assert take(sweep) is Idle.LATER
+    finish(sweep, first.number, Outcome("pruned"))
+    finish(sweep, second.number, completed(0.5))
+    drain(sweep)
+    assert sorted((row.group, row.seed) for row in results(sweep.trials())) == [(0, 0), (1, 0), (1, 1), (1, 2)]
+
+
+def test_a_grid_takes_every_combination_once_and_no_more(make_sweep):
+    space = {"clipping": "choice(none, norm)", "x": "interval(0, 1)"}
+    conditions = {"clipping=norm": {"max_norm": "choice(1, 2)"}}
+    sweep = make_sweep(
+        space=space, conditions=conditions, sampler={"name": "grid", "options": {"points": 2}}, trials=99
+    )
+    assert len(drain(sweep)) == 6
+    seen = [tuple(sorted(trial.params.items())) for trial in sweep.trials()]
+    assert len(set(seen)) == 6
+    assert take(sweep) is Idle.DONE
+
+
+@pytest.mark.parametrize("name", ["tpe", "random", "nsga2", "qmc"])
+def test_the_sets_are_the_same_in_every_run_of_a_sweep(name, tmp_path):
+    from sweeps.study import create_study
+    from tests.sweeps.conftest import definition
+
+    def sets(folder: str) -> list[float]:
+        sweep = create_study(tmp_path / folder / "toy", definition(sampler=name, trials=4))
+        drain(sweep)
+        return [float(trial.params["x"]) for trial in sweep.trials()]
+
+    first = sets("one")
+    assert sets("two") == first
+    assert len(set(first)) == 4
+
+
+def test_several_objectives_are_told_in_their_order(make_sweep):
+    sweep = make_sweep(objectives=["maximize score", "minimize cost"], sampler="nsga2", trials=1)
+    job = take(sweep)
+    assert job.objectives == ("score", "cost")
+    finish(sweep, job.number, Outcome("completed", (0.5, 3.0), {"score": 0.5, "cost": 3.0}))
+    assert sweep.trials()[0].values == (0.5, 3.0)
+    assert sweep.study().directions == [optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE]
+
+
+def _look(folder: Any, queue: Any) -> None:
+    sweep = open_study(folder)
+    for number in settle_dead(sweep):
+        queue.put(number)
+
+
+def test_of_several_lookers_exactly_one_fails_a_dead_trial(make_sweep):
+    sweep = make_sweep(trials=1)
+    job = take(sweep)
+    kill_holder(sweep, job.number)
+    context = multiprocessing.get_context("fork")
+    queue = context.Queue()
+    lookers = [context.Process(target=_look, args=(sweep.folder, queue)) for _ in range(4)]
+    for looker in lookers:
+        looker.start()
+    for looker in lookers:
+        looker.join()
+    assert queue.get(timeout=5) == job.number
+    assert queue.empty()
+    assert sweep.storage.get_trial(job.trial_id).state == TrialState.FAIL
+
+
+def test_a_seed_of_the_user_holds_when_there_are_no_repeats(make_sweep):
+    assert "seed=7" in take(make_sweep(trials=1, train=["seed=7"])).overrides
+    assert "seed=0" not in take(make_sweep(trials=2, train=["seed=7"])).overrides
