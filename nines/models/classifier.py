@@ -13,6 +13,7 @@ from nines.errors import ConfigError
 from nines.models.dropout import DropoutOptions
 from nines.models.encoders import find_layers, load_encoder
 from nines.models.head import ClassifierHead, check_pooling, pool
+from nines.models.last_layer import can_narrow, last_layer_at, tokens_read
 from nines.models.stages import EncoderStages
 from nines.models.weights import EMBEDDED_SOURCE, fingerprint, resolve
 
@@ -83,7 +84,9 @@ class PairClassifier(nn.Module):
         self.hidden_size: int = encoder.config.hidden_size  # type: ignore[union-attr, assignment]
         self.encoder = encoder
         self.head = ClassifierHead(self.hidden_size, hidden=head_hidden, dropout=_head_rate(encoder, dropout))
-        self._stages = EncoderStages(encoder, freeze_layers) if freeze_layers else None
+        trained_last = freeze_layers < self.layer_count
+        self._narrow = trained_last and dropout.layer_drop == 0 and can_narrow(layers[-1], self.pooling)
+        self._stages = EncoderStages(encoder, freeze_layers, end=self.layer_count - self._narrow)
         self._frozen = frozenset(name for name, _ in self.named_parameters() if self.depth_of(name) <= freeze_layers)
         if not freeze_layers:
             self._frozen = frozenset()
@@ -97,19 +100,23 @@ class PairClassifier(nn.Module):
 
     def sample_logits(self, batch: Batch) -> Tensor:
         """Logits (samples, batch): one row for each dropout mask of the head while training, one row otherwise."""
-        hidden = self.encode(batch)
-        pooled = pool(
-            hidden,
-            self.pooling,
-            attention_mask=batch.get("attention_mask"),
-            completion_mask=batch["completion_mask"],
-        )
-        return self.head(pooled, self.multi_sample if self.training else 1)  # type: ignore[no-any-return]
+        return self.head(self.pooled(batch), self.multi_sample if self.training else 1)  # type: ignore[no-any-return]
 
-    def encode(self, batch: Batch) -> Tensor:
-        """The encoder's last hidden states, (batch, tokens, hidden)."""
-        if self._stages is None:
-            return _run(self.encoder, batch, input_ids=batch["input_ids"])
+    def pooled(self, batch: Batch) -> Tensor:
+        """What the head reads: (batch, hidden)."""
+        hidden = self._upper_layers(batch)
+        attention_mask, completion_mask = batch.get("attention_mask"), batch["completion_mask"]
+        if not self._narrow:
+            return pool(hidden, self.pooling, attention_mask=attention_mask, completion_mask=completion_mask)
+        positions, real = tokens_read(self.pooling, completion_mask)
+        last = self.encoder.get_submodule(f"{self._layers_path}.{self.layer_count - 1}")
+        read = last_layer_at(last, hidden, positions, attention_mask=attention_mask)
+        return pool(read, self.pooling, attention_mask=real, completion_mask=real)
+
+    def _upper_layers(self, batch: Batch) -> Tensor:
+        """Hidden states (batch, tokens, hidden) below the head, or below the last layer where that is narrowed."""
+        if not self.freeze_layers:
+            return _run(self._stages.upper, batch, input_ids=batch["input_ids"])
         hidden = batch["hidden_states"] if "hidden_states" in batch else self.trunk(batch)
         if self._stages.upper is None:
             return hidden
@@ -123,7 +130,7 @@ class PairClassifier(nn.Module):
 
         Under bf16 autocast the result is rounded to bf16 here, cached or not, so that both ways train alike.
         """
-        if self._stages is None:
+        if self._stages.lower is None:
             raise ConfigError("freeze_layers=0: there are no frozen layers whose output could be kept")
         hidden = _run(self._stages.lower, batch, input_ids=batch["input_ids"])
         device = hidden.device.type
@@ -191,11 +198,12 @@ def build_pair_classifier(
     )
 
 
-def _run(encoder: nn.Module, batch: Batch, **inputs: Tensor) -> Tensor:
+def _run(encoder: nn.Module | None, batch: Batch, **inputs: Tensor) -> Tensor:
     if "token_type_ids" in batch and "input_ids" in inputs:
         inputs["token_type_ids"] = batch["token_type_ids"]
     if (mask := batch.get("attention_mask")) is not None:
         inputs["attention_mask"] = mask.long()  # DeBERTa-v2 calculates with it
+    assert encoder is not None  # the stages above ask for it only where it exists
     hidden: Tensor = encoder(**inputs).last_hidden_state
     return hidden
 

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from nines.errors import CapabilityError, WeightsError
+from nines.models import attention
 from nines.models.dropout import DropoutOptions
+from nines.models.fast_dropout import use_fast_dropout
 
 _HIDDEN = ("hidden_dropout_prob", "mlp_dropout", "hidden_dropout")
 _ATTENTION = ("attention_probs_dropout_prob", "attention_dropout")
@@ -28,13 +30,16 @@ def load_encoder(folder: Path, *, dropout: DropoutOptions) -> nn.Module:
     """
     from transformers import AutoConfig, AutoModel
 
+    attention.register()
     try:
         config = AutoConfig.from_pretrained(folder)
         own_embedding = _first_value(config, ("embedding_dropout", *_HIDDEN))
         _set_dropout(config, dropout)
+        # DeBERTa's attention adds relative positions within the product: it has one implementation, its own.
+        chosen = {} if config.model_type.startswith("deberta") else {"attn_implementation": attention.NAME}
         with _quietly():
             encoder, report = AutoModel.from_pretrained(
-                folder, config=config, dtype=torch.float32, local_files_only=True, output_loading_info=True
+                folder, config=config, dtype=torch.float32, local_files_only=True, output_loading_info=True, **chosen
             )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise WeightsError(f"cannot load the encoder in {folder}: {str(error).splitlines()[0]}") from error
@@ -49,7 +54,7 @@ def load_encoder(folder: Path, *, dropout: DropoutOptions) -> nn.Module:
     for module in encoder.embeddings.modules():
         if isinstance(module, nn.Dropout) and embedding is not None:
             module.p = embedding
-    find_layers(encoder)
+    use_fast_dropout(encoder)
     if dropout.layer_drop > 0:
         for layer in find_layers(encoder)[1]:
             layer.register_forward_hook(SkipRows(dropout.layer_drop), with_kwargs=True)

@@ -22,28 +22,38 @@ class PassThrough(nn.Module):
 
 
 class EncoderStages:
-    """An encoder cut below layer `cut` (1 ≤ cut ≤ layers): `lower` is embeddings and `cut` layers, `upper` the rest.
+    """An encoder cut above layer `cut`: `lower` is the embeddings and `cut` layers, `upper` the layers up to `end`.
 
-    Not a module by intent: a module that holds it does not list the shared parameters again. `upper` is None if the cut
-    is above the last layer, when the hidden states are the encoder's final output.
+    Not a module by intent: a module that holds it does not list the shared parameters again.
+
+    Args:
+        encoder: The whole one.
+        cut: 0 (`lower` is None, `upper` has the embeddings) up to the number of layers (`upper` is None, the hidden
+            states are the encoder's final output).
+        end: Where `upper` ends; less than the number of layers if the caller computes the last layer by itself.
     """
 
-    def __init__(self, encoder: nn.Module, cut: int) -> None:
-        _, layers = find_layers(encoder)
+    def __init__(self, encoder: nn.Module, cut: int, *, end: int) -> None:
+        layers = list(find_layers(encoder)[1])
+        self.lower: nn.Module | None = None
+        self.upper: nn.Module | None = None
         if cut == len(layers):
-            self.lower, self.upper = encoder, None
+            self.lower = encoder
             return
-        self.lower = _sharing(encoder, list(layers)[:cut])
+        if cut == 0:
+            self.upper = encoder if end == len(layers) else share_layers(encoder, layers[:end])
+            return
+        self.lower = share_layers(encoder, layers[:cut])
         if hasattr(self.lower, "final_norm"):
             self.lower.final_norm = nn.Identity()  # type: ignore[assignment]  # ModernBERT's belongs above the last layer
-        self.upper: nn.Module | None = _sharing(encoder, list(layers)[cut:])
+        self.upper = share_layers(encoder, layers[cut:end])
         self.upper.embeddings = PassThrough()
         if hasattr(self.upper, "encoder") and getattr(self.upper.encoder, "conv", None) is not None:
             self.upper.encoder.conv = None  # DeBERTa-v2's convolution acts after the first layer only
 
 
-def _sharing(encoder: nn.Module, layers: list[nn.Module]) -> nn.Module:
-    """A new encoder of the same class whose children are those of `encoder`, except for the list of layers."""
+def share_layers(encoder: nn.Module, layers: list[nn.Module]) -> nn.Module:
+    """A new encoder of the same class whose children are those of `encoder`, with `layers` for its own layers."""
     path, _ = find_layers(encoder)
     with torch.device("meta"):  # no memory: every parameter is replaced by the shared one
         skeleton: nn.Module = type(encoder)(encoder.config)  # type: ignore[arg-type]
