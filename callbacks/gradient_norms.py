@@ -55,7 +55,7 @@ class GradientNorms(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        optimizer: Optimizer,  # noqa: ARG002
+        optimizer: Optimizer,
     ) -> None:
         """Measure what clipping is about to change: Lightning clips after this hook."""
         self._stepping = True
@@ -71,9 +71,9 @@ class GradientNorms(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Tensor | Mapping[str, Any] | None,  # noqa: ARG002
-        batch: Any,  # noqa: ARG002
-        batch_idx: int,  # noqa: ARG002
+        outputs: Tensor | Mapping[str, Any] | None,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """Count and log what clipping saw, if this batch ended in an optimizer step."""
         if not self._stepping:
@@ -94,9 +94,9 @@ class GradientNorms(Callback):
         if step % self.by_group_every_n_steps == 0:
             _log(trainer, self.summary(), step=step)
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the counts where other callbacks and the final metrics find them, too."""
-        pl_module.log_dict(self.summary())
+        pl_module.log_dict(self.summary(), rank_zero_only=True)  # every rank counts the same
 
     def observe(self, result: ClipResult) -> None:
         """Let one optimizer step enter the counts."""

@@ -30,6 +30,8 @@ class PartialAUCLoss(BinaryLoss):
     The hardest negatives of a batch are easier than those of the whole set, the more so the smaller the batch is: use
     large batches. Pairs leave the level of the scores free, so a share s of cross-entropy holds it. It is also all
     that a batch without positives or without negatives has: its loss is `s * cross_entropy`, with a gradient.
+    The logistic function is convex, so where most positives rank below the hardest negatives the pairs are best off
+    with all scores equal; then it needs a larger s, or a model that already ranks.
 
     Args:
         max_false_positive_rate: Upper end of the range of false positive rates, in (0, 1]; 1 is the whole AUC.
@@ -39,7 +41,7 @@ class PartialAUCLoss(BinaryLoss):
         ConfigError: Values out of range.
     """
 
-    def __init__(self, *, max_false_positive_rate: float = 0.1, cross_entropy_share: float = 0.1) -> None:
+    def __init__(self, *, max_false_positive_rate: float = 0.1, cross_entropy_share: float = 0.3) -> None:
         super().__init__()
         if not 0 < max_false_positive_rate <= 1:
             raise ConfigError(f"module.loss: max_false_positive_rate must lie in (0, 1], got {max_false_positive_rate}")
