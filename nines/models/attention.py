@@ -25,8 +25,9 @@ def register() -> None:
     """Make transformers know this attention, with the masks of its sdpa attention: True where a token may be seen."""
     from transformers import AttentionInterface, AttentionMaskInterface
 
+    known_masks: Any = AttentionMaskInterface  # untyped in transformers
     AttentionInterface.register(NAME, attention)
-    AttentionMaskInterface.register(NAME, AttentionMaskInterface()["sdpa"])
+    known_masks.register(NAME, known_masks()["sdpa"])
 
 
 def attention(
@@ -59,7 +60,8 @@ def attention(
     if not products:
         from transformers import AttentionInterface
 
-        fused = AttentionInterface()["sdpa"]
+        known: Any = AttentionInterface
+        fused = known()["sdpa"]
         return fused(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **others)  # type: ignore[no-any-return]
     scale = scaling if scaling is not None else query.shape[-1] ** -0.5
     return by_products(query, key, value, mask=attention_mask, dropout=dropout, scale=scale), None

@@ -125,7 +125,7 @@ class EncodedPairs:
             name: np.load(folder / f"{name}.npy", mmap_mode="r")
             for name in ("input_ids", "offsets", "completion_start")
         }
-        template = {
+        template: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in about["template"].items()
         }
         return cls(

@@ -30,6 +30,7 @@ def load_encoder(folder: Path, *, dropout: DropoutOptions) -> nn.Module:
     """
     from transformers import AutoConfig, AutoModel
 
+    load: Any = AutoModel.from_pretrained  # untyped in transformers
     attention.register()
     try:
         config = AutoConfig.from_pretrained(folder)
@@ -38,7 +39,8 @@ def load_encoder(folder: Path, *, dropout: DropoutOptions) -> nn.Module:
         # DeBERTa's attention adds relative positions within the product: it has one implementation, its own.
         chosen = {} if config.model_type.startswith("deberta") else {"attn_implementation": attention.NAME}
         with _quietly():
-            encoder, report = AutoModel.from_pretrained(
+            encoder: nn.Module
+            encoder, report = load(
                 folder, config=config, dtype=torch.float32, local_files_only=True, output_loading_info=True, **chosen
             )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -121,8 +123,9 @@ def _first_value(config: Any, names: tuple[str, ...]) -> float | None:
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Without transformers' bar and its table of unused keys for each file loaded: a sweep loads hundreds of times."""
-    from transformers.utils import logging
+    from transformers.utils import logging as transformers_logging
 
+    logging: Any = transformers_logging  # partly untyped
     bar, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()

@@ -70,7 +70,8 @@ class ClassifierHead(nn.Module):
             activated = self.dropout(repeated)
             if self.dense is not None:
                 activated = self.dropout(torch.tanh(self.dense(activated)))
-            return self.output(activated).squeeze(-1)
+            logits: Tensor = self.output(activated).squeeze(-1)
+        return logits
 
 
 def check_pooling(pooling: str) -> Pooling:

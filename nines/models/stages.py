@@ -45,18 +45,19 @@ class EncoderStages:
             return
         self.lower = share_layers(encoder, layers[:cut])
         if hasattr(self.lower, "final_norm"):
-            self.lower.final_norm = nn.Identity()  # type: ignore[assignment]  # ModernBERT's belongs above the last layer
+            self.lower.final_norm = nn.Identity()  # ModernBERT's belongs above the last layer
         self.upper = share_layers(encoder, layers[cut:end])
         self.upper.embeddings = PassThrough()
-        if hasattr(self.upper, "encoder") and getattr(self.upper.encoder, "conv", None) is not None:
-            self.upper.encoder.conv = None  # DeBERTa-v2's convolution acts after the first layer only
+        inner = getattr(self.upper, "encoder", None)
+        if getattr(inner, "conv", None) is not None:
+            inner.conv = None  # DeBERTa-v2's convolution acts after the first layer only
 
 
 def share_layers(encoder: nn.Module, layers: list[nn.Module]) -> nn.Module:
     """A new encoder of the same class whose children are those of `encoder`, with `layers` for its own layers."""
     path, _ = find_layers(encoder)
     with torch.device("meta"):  # no memory: every parameter is replaced by the shared one
-        skeleton: nn.Module = type(encoder)(encoder.config)  # type: ignore[arg-type]
+        skeleton: nn.Module = type(encoder)(encoder.config)
     holder, original = skeleton, encoder
     *parents, name = path.split(".")
     for parent in [*parents, None]:
