@@ -14,6 +14,7 @@ import lightning as L
 import torch
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
@@ -110,7 +111,7 @@ def assemble(
 
 def _trainer(config: DictConfig, folder: RunFolder, callbacks: list[Callback]) -> Trainer:
     loggers: Any = False
-    if config.logger is not None:
+    if config.get("logger"):
         config.logger.save_dir = str(folder.path)
         loggers = instantiate(config.logger, _convert_="all")
     trainer: Trainer = instantiate(
@@ -128,8 +129,10 @@ def _trainer(config: DictConfig, folder: RunFolder, callbacks: list[Callback]) -
 def _callbacks(config: DictConfig, reporter: Reporter | None) -> list[Callback]:
     """Those of the configuration, then what every run needs: interruption, and reporting to a sweep."""
     callbacks: list[Callback] = [
-        instantiate(spec, _convert_="all") for name, spec in config.callbacks.items() if spec is not None
+        instantiate(spec, _convert_="all") for spec in config.callbacks.values() if spec is not None
     ]
+    if not config.get("logger"):  # it insists on one
+        callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
     checkpoints = next(callback for callback in callbacks if isinstance(callback, Checkpoints))
     if reporter is not None:
         callbacks.append(TrialReporting(reporter=reporter, monitor=config.objective))
@@ -184,8 +187,6 @@ def _quiet_known_noise() -> None:
         r".*is smaller than the logging interval.*",
     ):
         warnings.filterwarnings("ignore", message=message)
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_not_advertising)
-
-
-def _not_advertising(record: logging.LogRecord) -> bool:
-    return "litlogger" not in record.getMessage() and "litmodels" not in record.getMessage()
+    # What Lightning says at level INFO (devices, tips, paths) is in our own lines or in the run folder.
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -6,7 +6,6 @@ Importing those constructors imports torch, so help and `--cfg job` never come h
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from apps.root_schemas import ROOT_SCHEMAS
@@ -19,28 +18,12 @@ if TYPE_CHECKING:
 BY_HYDRA = frozenset({"_target_", "_partial_", "_convert_", "_recursive_", "_args_"})
 
 
-@dataclass(frozen=True)
-class PassedOn:
-    """A plain mapping that a constructor hands to another callable, whose signature is what counts.
-
-    Attributes:
-        target: The callable that reads the mapping.
-        also: Keys that the constructor itself takes out of the mapping, with their types.
-        given: Arguments of the callable that the constructor adds itself, so that the mapping must not hold them.
-    """
-
-    target: str
-    also: Mapping[str, Any]
-    given: frozenset[str]
-
-
+# Plain mappings that a constructor hands on: by its arguments, the dataclass whose fields the mapping must fit.
 PASSED_ON = {
     "lightning_modules.classifier.CompletionClassifier": {
-        "model": PassedOn(
-            "nines.models.classifier.build_pair_classifier", also={"max_tokens": int}, given=frozenset({"dropout"})
-        ),
-        "dropout": PassedOn("nines.models.dropout.DropoutOptions", also={}, given=frozenset()),
-        "optimizer": PassedOn("lightning_modules.optimizers.OptimizerOptions", also={}, given=frozenset()),
+        "model": "nines.models.classifier.PairClassifierOptions",
+        "dropout": "nines.models.dropout.DropoutOptions",
+        "optimizer": "lightning_modules.optimizers.OptimizerOptions",
     }
 }
 
@@ -82,7 +65,7 @@ def _walk(node: Any, where: str) -> Iterator[str]:
             yield from _walk(item, f"{where}[{position}]")
     if not isinstance(node, dict):
         return
-    passed_on: Mapping[str, PassedOn] = {}
+    passed_on: Mapping[str, str] = {}
     if "_target_" in node:
         passed_on = PASSED_ON.get(str(node["_target_"]), {})
         yield from _target_problems(node, where)
@@ -113,14 +96,12 @@ def _target_problems(node: Mapping[str, Any], where: str) -> list[str]:
     )
 
 
-def _passed_on_problems(arguments: dict[str, Any], where: str, *, to: PassedOn) -> list[str]:
-    constructor = import_target(to.target)
-    problems = call_problems(
-        constructor, arguments, where=where, name=to.target, also=to.also, present=to.given, forbidden=to.given
-    )
-    if not problems and is_dataclass(constructor):
-        try:
-            constructor(**arguments)
-        except UserError as error:
-            problems.append(str(error))
-    return problems
+def _passed_on_problems(arguments: dict[str, Any], where: str, *, to: str) -> list[str]:
+    options = import_target(to)
+    if problems := call_problems(options, arguments, where=where, name=to):
+        return problems
+    try:
+        options(**arguments)  # checks ranges, and how the values go together
+    except UserError as error:
+        return [str(error)]
+    return []

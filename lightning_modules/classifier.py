@@ -12,7 +12,7 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelP
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_modules.optimizers import OptimizerOptions, build_optimizer, build_schedule
+from lightning_modules.optimizers import OptimizerOptions, build_optimizer, build_schedule, total_optimizer_steps
 from lightning_modules.validation_metrics import classification_metrics
 from nines.building import build
 from nines.clipping.base import ClipResult, GradientClipping
@@ -101,7 +101,15 @@ class CompletionClassifier(L.LightningModule):
             depth_of=self.model.depth_of,
             head_depth=self.model.layer_count + 1,
         )
-        schedule = build_schedule(optimizer, options, total_steps=int(self.trainer.estimated_stepping_batches))
+        trainer: Any = self.trainer
+        steps = total_optimizer_steps(
+            len(trainer.datamodule.train_dataloader()),
+            limit=trainer.limit_train_batches,
+            accumulate=trainer.accumulate_grad_batches,
+            max_epochs=trainer.max_epochs,
+            max_steps=trainer.max_steps,
+        )
+        schedule = build_schedule(optimizer, options, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     # ---- training

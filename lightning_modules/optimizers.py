@@ -131,3 +131,30 @@ def build_schedule(optimizer: AdamW, options: OptimizerOptions, *, total_steps: 
         return schedule_factor(step, total_steps=total_steps, warmup=options.warmup, schedule=options.schedule)
 
     return LambdaLR(optimizer, factor)
+
+
+def total_optimizer_steps(
+    batches: int, *, limit: int | float = 1.0, accumulate: int = 1, max_epochs: int | None = None, max_steps: int = -1
+) -> int:
+    """Optimizer steps of a whole fit.
+
+    `Trainer.estimated_stepping_batches` is not asked for it: it sets the training loader up before a checkpoint's
+    place in the epoch has been restored, and the resumed epoch would start over.
+
+    Args:
+        batches: Batches of one rank in an epoch.
+        limit: `limit_train_batches`: a share of the epoch as a float, or a number of batches.
+        accumulate: Batches summed up for one step; the last window of an epoch may be shorter.
+        max_epochs: Epochs, None or -1 for no limit.
+        max_steps: Steps, -1 for no limit.
+
+    Raises:
+        ConfigError: Neither epochs nor steps are limited.
+    """
+    limited = min(limit, batches) if isinstance(limit, int) else int(batches * limit)
+    each_epoch = math.ceil(limited / accumulate)
+    by_epochs = max_epochs * each_epoch if max_epochs is not None and max_epochs >= 0 else None
+    limits = [steps for steps in (by_epochs, max_steps if max_steps >= 0 else None) if steps is not None]
+    if not limits:
+        raise ConfigError("training has no end: set trainer.max_epochs or trainer.max_steps")
+    return min(limits)

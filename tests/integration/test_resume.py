@@ -23,7 +23,7 @@ SMALL = (
     "clipping=quantile",
     "callbacks=minimal",
     "callbacks.checkpoints.every_n_steps=1",
-    "logger=null",
+    "logger=none",
     "test=false",
     "threads=1",
 )
@@ -51,6 +51,10 @@ def run_in_child(folder: Path, overrides: list[str]) -> int:
 
             train(compose("train", overrides), folder=RunFolder(folder), overrides=overrides)
             code = 0
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)

@@ -1,7 +1,11 @@
 import math
+from typing import Any
 
+import lightning
 import pytest
 import torch
+from lightning.pytorch.demos.boring_classes import RandomDataset
+from torch.utils.data import DataLoader
 from transformers import get_cosine_schedule_with_warmup
 
 from lightning_modules.optimizers import (
@@ -10,8 +14,10 @@ from lightning_modules.optimizers import (
     build_schedule,
     group_learning_rate,
     schedule_factor,
+    total_optimizer_steps,
 )
 from nines.errors import ConfigError
+from tests.fakes import ScriptedObjective
 
 
 def parameters() -> list[tuple[str, torch.nn.Parameter]]:
@@ -85,3 +91,44 @@ def test_options_out_of_range_are_refused_with_the_reason(bad: dict[str, object]
 def test_the_constant_schedule_stays_at_the_peak_after_the_warm_up() -> None:
     assert {schedule_factor(step, total_steps=9, warmup=0.0, schedule="constant") for step in range(9)} == {1.0}
     assert math.isclose(schedule_factor(0, total_steps=10, warmup=0.1, schedule="constant"), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "steps"),
+    [
+        ({"max_epochs": 3}, 30),
+        ({"max_epochs": 3, "accumulate": 4}, 9),
+        ({"max_epochs": 3, "limit": 0.5}, 15),
+        ({"max_epochs": 3, "limit": 4}, 12),
+        ({"max_epochs": 3, "limit": 40}, 30),
+        ({"max_epochs": 3, "max_steps": 7}, 7),
+        ({"max_epochs": -1, "max_steps": 70}, 70),
+    ],
+)
+def test_the_steps_of_a_fit_are_those_that_lightning_estimates(options: dict[str, Any], steps: int) -> None:
+    assert total_optimizer_steps(10, **options) == steps
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        max_epochs=options.get("max_epochs"),
+        max_steps=options.get("max_steps", -1),
+        limit_train_batches=min(options.get("limit", 1.0), 10),
+        accumulate_grad_batches=options.get("accumulate", 1),
+    )
+    estimates: list[float] = []
+
+    class Asking(ScriptedObjective):
+        def on_train_start(self) -> None:
+            estimates.append(self.trainer.estimated_stepping_batches)
+            self.trainer.should_stop = True
+
+    trainer.fit(Asking([]), DataLoader(RandomDataset(32, 10), batch_size=1))
+    assert estimates == [steps]
+
+
+def test_a_fit_without_end_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no end"):
+        total_optimizer_steps(10, max_epochs=-1)
