@@ -38,12 +38,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Replace this process by TensorBoard, so that Ctrl-C and signals reach it directly."""
     folder = log_folder(arguments.target)
     command = tensorboard_command(folder, host=arguments.host, port=arguments.port)
-    if arguments.dry_run:
-        print(shlex.join(command))
-        return 0
-    check_port(arguments.host, arguments.port)
-    print(f"TensorBoard on {folder}: http://{arguments.host}:{arguments.port}/ (Ctrl-C stops it)", flush=True)
-    os.execv(command[0], command)
+    if not arguments.dry_run:
+        check_port(arguments.host, arguments.port)
+        print(f"TensorBoard on {folder}: http://{arguments.host}:{arguments.port}/ (Ctrl-C stops it)", flush=True)
+        os.execv(command[0], command)
+    print(shlex.join(command))
+    return 0
 
 
 def log_folder(words: list[str]) -> Path:

@@ -64,6 +64,7 @@ def objective_over_trials(records: Sequence[TrialRecord], definition: SweepDefin
             label="best so far",
         )
     axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xlim(-0.7, max(record.number for record, _ in rows) + 0.7)
     axes.set(xlabel="trial", ylabel=objective_label(definition.objectives[0]))
     _outside_legend(axes)
     return figure

@@ -99,8 +99,8 @@ def _judge(
     needed = max(FEWEST_SETS, SETS_PER_PARAMETER * len(varying))
     if len(sets) < needed:
         return [], f"{len(sets)} completed sets of parameters are too few to judge importance; {needed} are needed."
-    if not varying:
-        return [], "No parameter takes more than one value."
+    if len(varying) < 2:
+        return [], "There is nothing to weigh: fewer than two parameters take more than one value."
     if len({each.mean for each in sets}) == 1:
         return [], "Every set reached the same value, so there is no variation to explain."
     domains = {key: _distribution(key, sets, definition) for key in varying}

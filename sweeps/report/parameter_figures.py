@@ -84,7 +84,7 @@ def learning_rate_by_clipping(sets: Sequence[ParameterSet], definition: SweepDef
         return None
     rates = np.array([float(each.params[rate_key] or 0) for each in members])
     strategies = sorted({str(each.params[clip_key]) for each in members})
-    if rates.min() <= 0 or len(set(rates)) < 2:
+    if rates.min() <= 0 or len(set(rates)) < 2 or len(strategies) < 2:
         return None
     edges = _rate_edges(rates)
     count = len(edges) - 1

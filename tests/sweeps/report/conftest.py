@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 
 from sweeps.claims import Claim
 from sweeps.definition import SweepDefinition, parse_definition
+from sweeps.report.page import report_page
 from sweeps.study import Sweep, create_study
 from sweeps.trial import TrialRecord
 
@@ -98,16 +99,17 @@ class ToySweep:
 MakeSweep = Callable[..., ToySweep]
 
 
+def new_sweep(folder: Path, **changes: Any) -> ToySweep:
+    """An empty sweep below `folder`: the toy definition with changes."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    definition = parse_definition({**DEFINITION, **changes})
+    return ToySweep(create_study(folder / definition.folder_name, definition))
+
+
 @pytest.fixture
 def make_sweep(tmp_path: Path) -> MakeSweep:
     """Makes an empty sweep from the toy definition with changes."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-    def make(**changes: Any) -> ToySweep:
-        definition = parse_definition({**DEFINITION, **changes})
-        return ToySweep(create_study(tmp_path / definition.folder_name, definition))
-
-    return make
+    return functools.partial(new_sweep, tmp_path)
 
 
 def planted_score(params: Mapping[str, Any]) -> float:
@@ -116,10 +118,13 @@ def planted_score(params: Mapping[str, Any]) -> float:
     return float(0.8 - 0.05 * distance + (0.1 if params["clipping"] == "norm" else 0.0))
 
 
-@pytest.fixture
-def planted(make_sweep: MakeSweep) -> ToySweep:
-    """24 sets at 3 seeds with the planted effects, then rows in every other state."""
-    toy = make_sweep()
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> ToySweep:
+    """24 sets at 3 seeds with the planted effects; then 72 is pruned, 73 fails, 74 retries it and fails, 75 runs.
+
+    Shared by all tests, so none may add to it.
+    """
+    toy = new_sweep(tmp_path_factory.mktemp("planted"))
     toy.fill(planted_score, sets=24, noise=0.004)
     params = {"module.optimizer.lr": 5e-3, "clipping": "none", "imbalance": "focal"}
     toy.prune(24, 0, params, 0.21)
@@ -130,6 +135,7 @@ def planted(make_sweep: MakeSweep) -> ToySweep:
     return toy
 
 
-def moment(text: str) -> datetime:
-    """A local time from ISO text."""
-    return datetime.fromisoformat(text)
+@pytest.fixture(scope="session")
+def planted_page(planted: ToySweep) -> str:
+    """The page of the planted sweep; made once, as it takes seconds."""
+    return report_page(planted.records, planted.definition)
