@@ -32,6 +32,8 @@ DEFINITION_KEYS = (
     "sampler",
     "pruner",
 )
+# A trial is judged on validation data only, and its log is read by people.
+TRIAL_DEFAULTS = ("test=false", "trainer.enable_progress_bar=false")
 # Every trial gets these from the sweep.
 SET_BY_SWEEP = {"resume": "", "objective": "objectives=", "objective_mode": "objectives="}
 
@@ -84,7 +86,7 @@ def read_request(overrides: Sequence[str]) -> SweepRequest:
         swept=swept,
         fixed={key: text.partition("=")[2] for key, text in by_key.items()},
     )
-    train = merge_overrides(["test=false", *(content["train"] or [])], [by_key[key] for key in everywhere])
+    train = merge_overrides([*TRIAL_DEFAULTS, *(content["train"] or [])], [by_key[key] for key in everywhere])
     source = {key: content[key] for key in DEFINITION_KEYS}
     source |= {"train": train, "space": space.parameters_source, "conditions": space.conditions_source}
     definition = parse_definition(source)

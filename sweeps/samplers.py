@@ -6,6 +6,7 @@ Optuna's grid would repeat those that differ only in parameters that do not exis
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -81,7 +82,12 @@ def build_sampler(spec: Mapping[str, Any], *, group: int) -> optuna.samplers.Bas
 
 
 def fixed_sets(spec: Mapping[str, Any], space: Space) -> list[Values] | None:
-    """All sets of parameters for a sampler that knows them beforehand (the grid), None for the others."""
+    """All sets of parameters for a sampler that knows them beforehand (the grid), None for the others.
+
+    Their order is shuffled, by the option `seed`, so that a sweep that is stopped early has tried a bit of everything.
+    """
     if spec["name"] != "grid":
         return None
-    return space.grid(points=int(spec["options"].get("points", GRID_POINTS)))
+    sets = space.grid(points=int(spec["options"].get("points", GRID_POINTS)))
+    random.Random(int(spec["options"].get("seed", 0))).shuffle(sets)
+    return sets

@@ -105,26 +105,43 @@ class Space:
         return list(self._extend({}, 0, points))
 
     def examples(self) -> list[Values]:
-        """Few combinations that show every choice of every parameter at least once, to validate them cheaply."""
+        """Few combinations that show every choice of every parameter at least once, to validate them cheaply.
+
+        Of an interval the two ends are shown.
+        """
+        unseen = {parameter.name: parameter.domain.grid(2) for parameter in self.parameters}
         chosen: list[Values] = []
-        seen: set[tuple[str, ParameterValue]] = set()
         for parameter in self.parameters:
-            for value in parameter.domain.grid(2):
-                if (parameter.name, value) not in seen:
-                    chosen.append(self._example(parameter, value))
-                    for other in self.parameters:
-                        if other.exists(chosen[-1]) and other.key in chosen[-1]:
-                            seen.add((other.name, chosen[-1][other.key]))
+            while unseen[parameter.name]:
+                chosen.append(self._example(parameter, unseen))
         return chosen
 
-    def _example(self, wanted: Parameter, value: ParameterValue) -> Values:
-        required = {condition.key: condition.values[0] for condition in wanted.when}
+    def _example(self, wanted: Parameter, unseen: dict[str, list[ParameterValue]]) -> Values:
+        """A combination with a value of `wanted` that was not shown yet, and of the others too where there is one."""
+        required = self._required(wanted)
         values: Values = {}
         for parameter in self.parameters:
-            if parameter.exists(values):
-                default = parameter.domain.grid(2)[0]
-                values[parameter.key] = value if parameter is wanted else required.get(parameter.key, default)
+            if not parameter.exists(values):
+                continue
+            new = unseen[parameter.name]
+            if parameter is not wanted and parameter.key in required:
+                values[parameter.key] = required[parameter.key]
+            else:
+                values[parameter.key] = new[0] if new else parameter.domain.grid(2)[0]
+            if values[parameter.key] in new:
+                new.remove(values[parameter.key])
         return values
+
+    def _required(self, wanted: Parameter) -> Values:
+        """What other parameters must be for `wanted` to exist, and what those in turn require."""
+        required: Values = {}
+        for condition in wanted.when:
+            for provider in self.parameters:
+                fitting = [value for value in provider.domain.grid(2) if value in condition.values]
+                if provider.key == condition.key and fitting:
+                    required |= {**self._required(provider), condition.key: fitting[0]}
+                    break
+        return required
 
     def _extend(self, values: Values, position: int, points: int) -> Iterator[Values]:
         if position == len(self.parameters):
@@ -182,9 +199,11 @@ def _parse_condition(text: str, *, found: list[Parameter], where: str) -> Condit
     domain = parse_domain(key, right, where=where, constant=True)
     assert isinstance(domain.distribution, CategoricalDistribution)
     for value in domain.distribution.choices:
+        # Numbers can be conditions only where they are choices: nothing hits one value of an interval.
         choices = [choice for parameter in known for choice in parameter.domain.grid(2)]
-        discrete = all(isinstance(parameter.domain.distribution, CategoricalDistribution) for parameter in known)
-        if discrete and value not in choices:
+        if not all(isinstance(parameter.domain.distribution, CategoricalDistribution) for parameter in known):
+            raise SweepError(f"{where}: {key} is no choice, so no condition can hold; write it as choice(...)")
+        if value not in choices:
             raise SweepError(f"{where}: {key} is never {value!r}; {nearest(str(value), [str(c) for c in choices])}")
     return Condition(key, tuple(domain.distribution.choices))
 

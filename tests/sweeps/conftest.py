@@ -3,13 +3,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 
+from apps.sweep_options import SweepRequest
 from sweeps.definition import SweepDefinition, parse_definition
 from sweeps.study import Sweep, create_study
 
@@ -29,6 +30,15 @@ def definition(**changes: Any) -> SweepDefinition:
         "sampler": "random",
     }
     return parse_definition({**source, **changes})
+
+
+def toy_request(words: Sequence[str]) -> SweepRequest:
+    """The request for two toy trials in ./toy, whatever `words` fix in each."""
+    folder = Path("toy").absolute()
+    train = [word for word in words if not word.startswith("folder=")]
+    return SweepRequest(
+        definition(trials=2, train=train), folder, None, workers=1, threads=1, named_only=True, explicit_folder=True
+    )
 
 
 MakeSweep = Callable[..., Sweep]

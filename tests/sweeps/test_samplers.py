@@ -61,7 +61,15 @@ def test_qmc_refuses_conditions():
 def test_only_the_grid_knows_its_sets_beforehand():
     assert fixed_sets(spec("tpe"), CONDITIONAL) is None
     sets = fixed_sets(spec("grid", points=2), CONDITIONAL)
-    assert sets == [{"y": "a"}, {"y": "b", "x": 0.0}, {"y": "b", "x": 1.0}]
+    assert sorted(sets, key=str) == [{"y": "a"}, {"y": "b", "x": 0.0}, {"y": "b", "x": 1.0}]
+
+
+def test_the_grid_is_shuffled_in_the_same_way_each_time_and_by_its_seed():
+    space = parse_space({"x": "range(50)"})
+    sets = fixed_sets(spec("grid"), space)
+    assert sets == fixed_sets(spec("grid"), space)
+    assert sets != space.grid()
+    assert sets != fixed_sets(spec("grid", seed=1), space)
 
 
 def test_checking_a_gaussian_process_sampler_imports_no_torch():

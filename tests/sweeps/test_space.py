@@ -60,6 +60,21 @@ def test_the_grid_is_every_combination_that_exists_once():
     assert sorted(map(str, grid)) == sorted(map(str, brute))
 
 
+def test_the_examples_are_combinations_that_exist():
+    parameters = {"frozen": "choice(0, 2)", "lr": "choice(1, 2)"}
+    conditions = {
+        "frozen=0": {"dropout": "choice(none, embedding)"},
+        "frozen=2": {"dropout": "choice(none, head)"},
+        "dropout=embedding": {"amount": "choice(0.1, 0.2)"},
+        "dropout=head": {"amount": "choice(0.3, 0.4)"},
+    }
+    space = parse_space(parameters, conditions)
+    grid = space.grid()
+    examples = space.examples()
+    assert all(example in grid for example in examples)
+    assert {example.get("amount") for example in examples} >= {0.1, 0.2, 0.3, 0.4}
+
+
 def test_the_examples_show_every_choice():
     space = parse_space(SPACE, CONDITIONS)
     examples = space.examples()
@@ -80,6 +95,7 @@ def test_the_examples_show_every_choice():
             "no parameter 'clippin' comes before it; did you mean 'clipping'",
         ),
         (SPACE, {"clipping=nrom": {"x": "choice(1, 2)"}}, "clipping is never 'nrom'; did you mean 'norm'"),
+        ({"n": "range(3)"}, {"n=1": {"x": "choice(1, 2)"}}, "n is no choice"),
         (SPACE, {"clipping": {"x": "choice(1, 2)"}}, "a condition reads key=value"),
         (SPACE, {"clipping=norm": "choice(1, 2)"}, "expected parameters under the condition"),
         (SPACE, {"clipping=norm": {"x": "choise(1, 2)"}}, r"conditions.clipping=norm.x: cannot read"),
