@@ -55,9 +55,11 @@ class ValueClipping(GradientClipping):
 
     def _share_above(self, gradients: Sequence[Tensor]) -> float:
         # The largest element of each tensor first, so that only tensors with something to clip are counted through.
-        largest = torch.stack([gradient.detach().abs().max().float() for gradient in gradients if gradient.numel()])
-        over = (largest > self.max_value).tolist()
-        nonempty = [gradient for gradient in gradients if gradient.numel()]
-        counts = [(g.abs() > self.max_value).sum() for g, is_over in zip(nonempty, over, strict=True) if is_over]
-        total = sum(gradient.numel() for gradient in gradients)
-        return float(torch.stack(counts).sum().item()) / total if counts else 0.0
+        filled = [gradient for gradient in gradients if gradient.numel()]
+        largest = torch.stack([torch.linalg.vector_norm(gradient, math.inf).float() for gradient in filled]).tolist()
+        over = [gradient for gradient, size in zip(filled, largest, strict=True) if size > self.max_value]
+        if not over:
+            return 0.0
+        limit = self.max_value
+        counts = [torch.count_nonzero(part > limit) + torch.count_nonzero(part < -limit) for part in over]
+        return float(torch.stack(counts).sum().item()) / sum(gradient.numel() for gradient in gradients)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
 
 from nines.clipping.adaptive import AdaptiveClipping
 from nines.clipping.base import GradientClipping, global_norm, gradients_of
@@ -151,3 +154,20 @@ def test_native_names_lightnings_algorithm_and_limit() -> None:
 
 def test_global_norm_of_nothing_is_zero() -> None:
     assert global_norm(gradients_of([]))[1] == 0.0
+
+
+def test_sharded_gradients_have_the_norm_of_the_whole(tmp_path: Path) -> None:
+    """One process suffices to see that a DTensor's norm is reduced over its mesh instead of taken from the shard."""
+    distributed.init_process_group(
+        "gloo", store=distributed.FileStore(str(tmp_path / "store"), 1), rank=0, world_size=1
+    )
+    try:
+        mesh = init_device_mesh("cpu", (1,))
+        whole = torch.randn(6, 4)
+        parameter = nn.Parameter(distribute_tensor(torch.zeros(6, 4), mesh, [Shard(0)]))
+        parameter.grad = distribute_tensor(whole, mesh, [Shard(0)])
+        result = NormClipping(max_norm=0.5).clip([("weight", parameter)])
+        assert result.norm == pytest.approx(whole.norm().item(), rel=1e-6)
+        assert parameter.grad.full_tensor().norm().item() == pytest.approx(0.5, rel=1e-5)
+    finally:
+        distributed.destroy_process_group()
