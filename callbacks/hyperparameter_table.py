@@ -32,7 +32,7 @@ Scalar = bool | int | float | str
 DEFAULT_METRICS = (
     *(f"{split}/{name}" for split in ("valid", "test") for name in ("partial_auc", "average_precision", "log_loss")),
     *(f"{split}/auroc" for split in ("valid", "test")),
-    *(f"{split}/{name}" for split in ("valid", "test") for name in ("natural/*fnr", "natural/*fnr_upper", "all/*fnr")),
+    *(f"{split}/{name}" for split in ("valid", "test") for name in ("natural/fnr", "natural/fnr_upper", "all/fnr")),
 )
 
 

@@ -33,7 +33,7 @@ def custom_scalars_layout(objective: str = "valid/partial_auc", populations: Seq
     misses = {
         f"False negative rate, {population}: estimate and upper bound": [
             "Multiline",
-            [rf"(valid|test)/{re.escape(population)}/(.*_)?fnr(_upper)?$"],
+            [rf"(valid|test)/{re.escape(population)}/fnr(_unsure_as_injurious)?(_upper)?$"],
         ]
         for population in populations
     }
@@ -45,9 +45,9 @@ def custom_scalars_layout(objective: str = "valid/partial_auc", populations: Seq
         },
         "Misses at the threshold": misses,
         "Gradients": {
-            "Gradient norm before clipping": ["Multiline", [r"gradients?(_norms?)?/(norm|global|max|mean|threshold)"]],
-            "Share of steps that were clipped": ["Multiline", [r"gradients?(_norms?)?/clipped"]],
-            "Gradient norm by group of layers": ["Multiline", [r"gradients?(_norms?)?/(layers?|groups?)"]],
+            "Gradient norm before clipping": ["Multiline", [r"gradients/(norm|threshold|max|mean)$"]],
+            "Share clipped: of the gradient, and of the steps": ["Multiline", [r"gradients/clipped_(share|steps)$"]],
+            "Gradient norm by group of layers": ["Multiline", [r"gradients/layers/"]],
         },
         "Learning rate": {"Learning rate": ["Multiline", [r"(lr|learning_rate)([-/].*)?$"]]},
     }

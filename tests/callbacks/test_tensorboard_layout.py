@@ -51,7 +51,9 @@ def test_the_event_file_of_a_run_carries_the_layout(tmp_path: Path) -> None:
     assert list(charts) == ["Objective and loss", "Misses at the threshold", "Gradients", "Learning rate"]
     assert charts["Objective and loss"][0] == "Objective: valid/log_loss"
     assert charts["Misses at the threshold"] == ["False negative rate, natural: estimate and upper bound"]
-    assert list(layout.category[1].chart[0].multiline.tag) == [r"(valid|test)/natural/(.*_)?fnr(_upper)?$"]
+    assert list(layout.category[1].chart[0].multiline.tag) == [
+        r"(valid|test)/natural/fnr(_unsure_as_injurious)?(_upper)?$"
+    ]
 
 
 def tags_shown(tags: list[str]) -> dict[str, list[str]]:
@@ -68,15 +70,19 @@ def tags_shown(tags: list[str]) -> dict[str, list[str]]:
     [
         ("Objective: valid/partial_auc", ["valid/partial_auc"]),
         ("False negative rate, natural: estimate and upper bound", ["valid/natural/fnr", "valid/natural/fnr_upper"]),
-        ("False negative rate, all: estimate and upper bound", ["test/all/as_injurious_fnr"]),
+        ("False negative rate, all: estimate and upper bound", ["test/all/fnr_unsure_as_injurious_upper"]),
+        ("Share clipped: of the gradient, and of the steps", ["gradients/clipped_share", "gradients/clipped_steps"]),
+        ("Gradient norm before clipping", ["gradients/norm", "gradients/max"]),
         ("Learning rate", ["lr-AdamW", "lr-AdamW/pg1"]),
         ("Loss: training and validation", ["train/loss_step", "valid/log_loss"]),
     ],
 )
 def test_a_chart_shows_its_tags_and_no_others(chart: str, shown: list[str]) -> None:
     tags = [
+        "gradients/clipped_share", "gradients/clipped_steps", "gradients/norm", "gradients/max", "gradients/layers/00",
+        "valid/natural/fnr_effective_items",
         "valid/partial_auc", "valid/natural/partial_auc", "valid/natural/fnr", "valid/natural/fnr_upper",
-        "valid/natural/fnr_lower", "test/all/as_injurious_fnr", "valid/all/fpr", "lr-AdamW", "lr-AdamW/pg1",
+        "valid/natural/fnr_lower", "test/all/fnr_unsure_as_injurious_upper", "valid/all/fpr", "lr-AdamW", "lr-AdamW/pg1",
         "train/loss_step", "valid/log_loss", "valid/natural/log_loss",
     ]  # fmt: skip
     assert tags_shown(tags)[chart] == shown
