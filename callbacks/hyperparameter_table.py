@@ -107,15 +107,15 @@ class HyperparameterTable(Callback):
         self._seen: dict[str, float] = {}
         self._failed = False
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the record with the figures of the test."""
         self._write(trainer)
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:  # noqa: ARG002
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Remember that the run has no final figures: an interrupted run is no row of the table."""
         self._failed = True
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Write the record after fitting; a test that follows replaces it."""
         if stage == "fit" and not self._failed:
             self._write(trainer)

@@ -64,7 +64,7 @@ class TensorBoardLayout(Callback):
     def __init__(self, *, objective: str = "valid/partial_auc", populations: Sequence[str] = POPULATIONS) -> None:
         self.layout = custom_scalars_layout(objective, tuple(populations))
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the layout, on rank zero only: the other ranks have no event file."""
         if not trainer.is_global_zero:
             return

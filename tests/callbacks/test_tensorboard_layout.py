@@ -82,7 +82,8 @@ def test_a_chart_shows_its_tags_and_no_others(chart: str, shown: list[str]) -> N
         "gradients/clipped_share", "gradients/clipped_steps", "gradients/norm", "gradients/max", "gradients/layers/00",
         "valid/natural/fnr_effective_items",
         "valid/partial_auc", "valid/natural/partial_auc", "valid/natural/fnr", "valid/natural/fnr_upper",
-        "valid/natural/fnr_lower", "test/all/fnr_unsure_as_injurious_upper", "valid/all/fpr", "lr-AdamW", "lr-AdamW/pg1",
+        "valid/natural/fnr_lower", "test/all/fnr_unsure_as_injurious_upper", "valid/all/fpr",
+        "lr-AdamW", "lr-AdamW/pg1",
         "train/loss_step", "valid/log_loss", "valid/natural/log_loss",
     ]  # fmt: skip
     assert tags_shown(tags)[chart] == shown
