@@ -20,6 +20,8 @@ from nines.errors import ConfigError, nearest
 
 HYDRA_VERSION_BASE = "1.3"
 MISSING = "???"
+# A longer list of valid names would bury the suggestion.
+MOST_LISTED = 12
 # Values that a command fills in itself, so that a user need not give them.
 FILLED_IN = frozenset({"logger.save_dir"})
 
@@ -128,7 +130,9 @@ def suggest_key(key: str, config: DictConfig, groups: Sequence[str]) -> str:
     siblings = [str(child) for child in node] if isinstance(node, DictConfig) else []
     if not parent:
         siblings += [group for group in groups if group not in siblings]
-    phrased = nearest(name, siblings)
+    phrased = nearest(name, [child for child in siblings if child != "_target_"])
+    if len(siblings) > MOST_LISTED and phrased.startswith("did you mean"):
+        phrased = phrased.partition(" (valid")[0]
     if not phrased.startswith("did you mean"):
         elsewhere = [path for path in known if path.rpartition(".")[2] == key.rpartition(".")[2]]
         elsewhere = elsewhere or ([] if parent else difflib.get_close_matches(key, known, cutoff=0.7))

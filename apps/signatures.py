@@ -6,7 +6,7 @@ import importlib
 import inspect
 import json
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import pydantic
@@ -42,9 +42,7 @@ def call_problems(
     where: str,
     name: str,
     complete: bool = True,
-    also: Mapping[str, Any] | None = None,
-    present: frozenset[str] = frozenset(),
-    forbidden: frozenset[str] = frozenset(),
+    present: Collection[str] = (),
 ) -> list[str]:
     """What is wrong with calling `constructor` with keyword `arguments`: unknown, missing, of another type.
 
@@ -54,31 +52,29 @@ def call_problems(
         where: Dotted key of the mapping, for the messages ("" at the root).
         name: What to call the constructor in the messages.
         complete: Whether required arguments must all be there.
-        also: More keys that are allowed, with their types; all of them are required.
-        present: Required arguments that somebody else adds, or that have been checked already.
-        forbidden: Arguments that the mapping must not hold, because somebody else adds them.
+        present: Required arguments that need not be in `arguments`: somebody else checks or adds them.
     """
     parameters = dict(inspect.signature(constructor).parameters)
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     named = {
         key: parameter
         for key, parameter in parameters.items()
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) and key not in forbidden
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
-    types = {**_annotations(constructor), **(also or {})}
+    types = _annotations(constructor)
     prefix = f"{where}." if where else ""
     problems = []
     for key, value in arguments.items():
-        if key not in named and key not in (also or {}):
+        if key not in named:
             if not open_ended:
-                problems.append(f"{prefix}{key}: {name} takes no {key!r}; {nearest(str(key), {*named, *(also or {})})}")
+                problems.append(f"{prefix}{key}: {name} takes no {key!r}; {nearest(str(key), named)}")
         elif key in types and (expected := value_problem(value, types[key])):
             problems.append(f"{prefix}{key} = {value!r}: expected {expected}")
     if complete:
         required = [key for key, parameter in named.items() if parameter.default is parameter.empty]
         problems += [
             f"{prefix}{key}: {name} needs a value for it"
-            for key in [*required, *(also or {})]
+            for key in required
             if key not in arguments and key not in present
         ]
     return problems
