@@ -39,7 +39,7 @@ def load_encoder(folder: Path, *, dropout: DropoutOptions) -> nn.Module:
         # DeBERTa's attention adds relative positions within the product: it has one implementation, its own.
         chosen = {} if config.model_type.startswith("deberta") else {"attn_implementation": attention.NAME}
         with _quietly():
-            encoder: nn.Module
+            encoder: Any
             encoder, report = load(
                 folder, config=config, dtype=torch.float32, local_files_only=True, output_loading_info=True, **chosen
             )
@@ -60,7 +60,8 @@ def load_encoder(folder: Path, *, dropout: DropoutOptions) -> nn.Module:
     if dropout.layer_drop > 0:
         for layer in find_layers(encoder)[1]:
             layer.register_forward_hook(SkipRows(dropout.layer_drop), with_kwargs=True)
-    return encoder
+    loaded: nn.Module = encoder
+    return loaded
 
 
 def find_layers(encoder: nn.Module) -> tuple[str, nn.ModuleList]:

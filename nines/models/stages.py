@@ -49,7 +49,7 @@ class EncoderStages:
         self.upper = share_layers(encoder, layers[cut:end])
         self.upper.embeddings = PassThrough()
         inner = getattr(self.upper, "encoder", None)
-        if getattr(inner, "conv", None) is not None:
+        if inner is not None and getattr(inner, "conv", None) is not None:
             inner.conv = None  # DeBERTa-v2's convolution acts after the first layer only
 
 
