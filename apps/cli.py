@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from nines import __version__
-from nines.errors import NinesError, UserError, nearest
+from nines.errors import UserError, nearest
 
 INTERNAL_ERROR = 70
 INTERRUPTED = 130
@@ -79,16 +79,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("nines: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except NinesError as error:
-        if debug:
-            traceback.print_exc()
-        print(f"nines: {error}", file=sys.stderr)
-        return error.exit_code
     except Exception as error:
-        from apps.defects import describe_defect
+        from apps.defects import behind, describe_defect
 
         if debug:
             traceback.print_exc()
+        if (mistake := behind(error)) is not None:
+            print(f"nines: {mistake}", file=sys.stderr)
+            return mistake.exit_code
         print(f"nines: {describe_defect(error, keep_traceback=not debug)}", file=sys.stderr)
         return INTERNAL_ERROR
     return code

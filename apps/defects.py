@@ -1,4 +1,8 @@
-"""What the command line says of an exception that nobody foresaw: one line, with the traceback kept in a file."""
+"""What the command line says of exceptions that are not ours: whose mistake it was, in one line.
+
+Hydra wraps what a constructor raises; Lightning has its own exception for settings that cannot be; anything else is a
+defect, whose traceback is kept in a file.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,21 @@ import time
 import traceback
 
 from nines.cache import cache_folder
-from nines.errors import StorageError
+from nines.errors import ConfigError, NinesError, StorageError
 from nines.files import write_text
+
+
+def behind(error: BaseException) -> NinesError | None:
+    """The mistake of the user that led to `error`, None when there is none and it is a defect."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, NinesError):
+            return cause
+        # Known by name, since importing Lightning to ask costs seconds.
+        if type(cause).__name__ == "MisconfigurationException":
+            return ConfigError(" ".join(str(cause).split()))
+        cause = cause.__cause__
+    return None
 
 
 def describe_defect(error: BaseException, *, keep_traceback: bool) -> str:

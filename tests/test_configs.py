@@ -6,12 +6,18 @@ from dataclasses import is_dataclass
 from pathlib import Path
 
 import pytest
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning.pytorch import Callback, LightningDataModule, Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from apps.composition import choices
 from apps.config import compose, config_folder
+from apps.defects import behind
 from apps.help import choose, groups_of
 from apps.signatures import import_target
+from apps.training import resolve_precision
 from apps.validation import PASSED_ON, REPLACED, validate
 from nines.errors import ConfigError
 
@@ -89,3 +95,49 @@ def test_only_yaml_and_the_package_marker_lie_in_the_tree() -> None:
     assert odd == [TREE / "__init__.py"]
     assert not list(TREE.rglob("*.yml"))
     assert Path(TREE, "train.yaml").is_file()
+
+
+@pytest.mark.parametrize("group", ["imbalance", "clipping", "dropout", "optimizer", "module", "experiment"])
+def test_every_choice_of_the_module_builds_with_the_tiny_encoder(group: str) -> None:
+    for choice in choices(TREE)[group]:
+        config = compose("train", ["model=tiny", f"{group}={choice}"])
+        config.module.model.update(source="tiny:bert", freeze_layers=0)
+        module = instantiate(config.module, _recursive_=False, _convert_="all")
+        assert sum(parameter.numel() for parameter in module.parameters()) > 0, choice
+
+
+def build_trainer(choice: str) -> Trainer:
+    config = compose("train", [f"trainer={choice}"])
+    resolve_precision(config)
+    return instantiate(config.trainer, logger=False, callbacks=[], _convert_="all")
+
+
+@pytest.mark.parametrize("choice", [name for name in choices(TREE)["trainer"] if name != "gpu"])
+def test_every_trainer_builds(choice: str) -> None:
+    assert build_trainer(choice).num_devices == compose("train", [f"trainer={choice}"]).trainer.devices
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_trainer_whose_device_is_missing_is_a_mistake_of_the_user() -> None:
+    with pytest.raises(InstantiationException) as caught:
+        build_trainer("gpu")
+    assert "No supported gpu backend found" in str(behind(caught.value))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+def test_the_gpu_trainer_builds() -> None:
+    assert build_trainer("gpu").num_devices == 1
+
+
+@pytest.mark.parametrize("choice", choices(TREE).get("callbacks", []))
+def test_every_set_of_callbacks_builds(choice: str) -> None:
+    built = instantiate(compose("train", [f"callbacks={choice}"]).callbacks, _convert_="all")
+    assert all(isinstance(callback, Callback) for callback in built.values())
+
+
+@pytest.mark.parametrize("choice", choices(TREE).get("datamodule", []))
+def test_every_data_module_builds(choice: str) -> None:
+    config = compose("train", ["model=tiny", f"datamodule={choice}"], allow_missing=True)
+    if OmegaConf.is_missing(config.datamodule, "path"):
+        config.datamodule.path = "embedded:injury"
+    assert isinstance(instantiate(config.datamodule, _convert_="all"), LightningDataModule)

@@ -59,6 +59,22 @@ def test_debug_shows_the_traceback_wherever_it_stands(
     assert err.endswith("nines: wrong key\n")
 
 
+def test_a_mistake_wrapped_by_a_library_is_told_as_the_mistake_that_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+
+    spec = OmegaConf.create({"_target_": "callbacks.checkpoints.Checkpoints", "monitor": "x", "every_n_steps": 0})
+    use_command(monkeypatch, lambda arguments: instantiate(spec))
+    assert main(["doctor"]) == 2
+    assert capsys.readouterr().err.startswith("nines: callbacks.checkpoints.every_n_steps must be at least 1")
+    trainer = OmegaConf.create({"_target_": "lightning.pytorch.Trainer", "accelerator": "cpu", "devices": 0})
+    use_command(monkeypatch, lambda arguments: instantiate(trainer))
+    assert main(["doctor"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_a_defect_is_one_line_and_its_traceback_is_kept_in_a_file(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
