@@ -22,6 +22,7 @@ ACTIONS = ("run", "status", "report", "best", "cancel", "retry")
 RUN_TRIAL = "apps.train:run_trial"
 PRELOAD = "apps.train:preload"
 SHOWN_TRIALS = 40
+PIPE_WIDTH = 200
 FAILED, INTERRUPTED = 1, 130
 
 EXAMPLES = """
@@ -229,7 +230,9 @@ def _command(words: Sequence[str]) -> str:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console()
+    console = Console()
+    # A log or a pipe has no width; at the 80 columns that rich assumes then, the table would be cut to pieces.
+    return console if console.is_terminal else Console(width=PIPE_WIDTH)
 
 
 def _say(console: Console, line: str) -> None:

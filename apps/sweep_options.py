@@ -13,8 +13,7 @@ from apps.help import groups_of, read_yaml
 from apps.sweep import ACTIONS
 from nines.errors import SweepError, UserError, nearest
 from sweeps.definition import SweepDefinition, parse_definition
-from sweeps.narrowing import narrow
-from sweeps.space import split_overrides
+from sweeps.narrowing import narrow, split_overrides
 from sweeps.study import Sweep, find_sweep, open_study
 
 LAUNCHERS = ("local",)

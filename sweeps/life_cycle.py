@@ -91,14 +91,22 @@ def settle_dead(sweep: Sweep) -> list[int]:
     return settled
 
 
-def finish(sweep: Sweep, number: int, outcome: Outcome) -> bool:
+def finish(sweep: Sweep, number: int, outcome: Outcome, *, spent: float | None = None) -> bool:
     """Write how trial `number` ended.
+
+    Args:
+        sweep: The open sweep.
+        number: Number of the row.
+        outcome: How it ended.
+        spent: Seconds that it ran since it was taken, added to those before an interruption; None where not measured.
 
     Returns:
         False when somebody else finished it first; then theirs stands. Of several callers exactly one gets True.
     """
     trial_id = sweep.storage.get_trial_id_from_study_id_trial_number(sweep.study_id, number)
     attributes: dict[str, Any] = {"reason": outcome.reason}
+    if spent is not None:
+        attributes["spent"] = spent + float(sweep.storage.get_trial(trial_id).user_attrs.get("spent", 0.0))
     if outcome.state == "interrupted":
         attributes["claim"] = None
     if outcome.state == "failed":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from sweeps.grammar import parse_override
 from sweeps.space import Space, parse_space
 
 Tree: TypeAlias = dict[str, Any]
@@ -82,3 +83,20 @@ def _settled(conditions: Mapping[str, Any], fixed: Mapping[str, str], *, freed: 
             freed |= plain
             left |= _settled(nested, fixed, freed=freed)
     return left
+
+
+def split_overrides(overrides: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Separate command line overrides that name a set of values (new parameters) from those that fix one.
+
+    Returns:
+        Key to text of each override in sweep grammar, and the other overrides as they came.
+    """
+    swept: dict[str, str] = {}
+    fixed: list[str] = []
+    for text in overrides:
+        override = parse_override(text, where="override")
+        if override.type is not None and override.is_sweep_override():
+            swept[override.key_or_group] = text.partition("=")[2]
+        else:
+            fixed.append(text)
+    return swept, fixed

@@ -64,6 +64,7 @@ def _record(row: optuna.trial.FrozenTrial, *, folder: Path, space: Space, supers
         reason=reason,
         log_tail=tuple(attributes.get("log_tail") or ()),
         host=claim.host if claim is not None else "",
+        spent=attributes.get("spent"),
     )
 
 

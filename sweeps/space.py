@@ -13,7 +13,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 
 from nines.errors import SweepError, nearest
-from sweeps.grammar import Domain, parse_domain, parse_override
+from sweeps.grammar import Domain, parse_domain
 from sweeps.trial import ParameterValue
 
 Values: TypeAlias = dict[str, ParameterValue]
@@ -237,20 +237,3 @@ def _suggest(trial: optuna.trial.BaseTrial, parameter: Parameter) -> ParameterVa
     return trial.suggest_float(
         parameter.name, distribution.low, distribution.high, step=distribution.step, log=distribution.log
     )
-
-
-def split_overrides(overrides: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Separate command line overrides that name a set of values (new parameters) from those that fix one.
-
-    Returns:
-        Key to text of each override in sweep grammar, and the other overrides as they came.
-    """
-    swept: dict[str, str] = {}
-    fixed: list[str] = []
-    for text in overrides:
-        override = parse_override(text, where="override")
-        if override.type is not None and override.is_sweep_override():
-            swept[override.key_or_group] = text.partition("=")[2]
-        else:
-            fixed.append(text)
-    return swept, fixed

@@ -58,6 +58,7 @@ class TrialRecord:
         reason: One line: why it failed, was pruned or interrupted.
         log_tail: Last lines of its log, kept when it failed.
         host: Machine that runs or ran it.
+        spent: Seconds of training until it ended, without the pauses of an interrupted trial; None where not measured.
     """
 
     number: int
@@ -77,6 +78,7 @@ class TrialRecord:
     reason: str
     log_tail: tuple[str, ...]
     host: str
+    spent: float | None = None
 
     @property
     def value(self) -> float | None:
@@ -90,7 +92,9 @@ class TrialRecord:
 
     @property
     def seconds(self) -> float | None:
-        """Wall-clock seconds from start to completion, None while unknown."""
+        """Seconds that it took, None before its end."""
+        if self.finished and self.spent is not None:
+            return self.spent
         if self.started is None or self.completed is None:
             return None
         return (self.completed - self.started).total_seconds()

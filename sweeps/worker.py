@@ -70,9 +70,10 @@ class Worker:
                 if job is Idle.DONE:
                     return 0
                 if isinstance(job, TrialJob):
+                    started = time.monotonic()
                     outcome = self._run(job)
                     say(f"trial {job.number}: {outcome.state}{f' ({outcome.reason})' if outcome.reason else ''}")
-                    finish(self.sweep, job.number, outcome)
+                    finish(self.sweep, job.number, outcome, spent=time.monotonic() - started)
                 else:
                     self._sleep(IDLE_SECONDS)
             return STOPPED

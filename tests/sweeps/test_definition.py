@@ -8,6 +8,7 @@ from tests.sweeps.conftest import definition
 def test_a_definition_survives_its_own_plain_form():
     original = definition(
         train=["model=tiny"],
+        space={"x": "choice(1, 2)"},
         conditions={"x=1": {"y": "choice(a, b)"}},
         objectives=["maximize score", "minimize cost"],
         seeds=3,

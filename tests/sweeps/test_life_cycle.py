@@ -64,6 +64,14 @@ def test_interrupted_trials_are_taken_again_as_the_same_row(make_sweep):
     assert len(sweep.trials()) == 1
 
 
+def test_the_time_of_an_interrupted_trial_leaves_out_its_pause(make_sweep):
+    sweep = make_sweep(trials=1)
+    first = take(sweep)
+    finish(sweep, first.number, Outcome("interrupted"), spent=10.0)
+    finish(sweep, take(sweep).number, completed(0.5), spent=5.0)
+    assert sweep.trials()[0].seconds == 15.0
+
+
 def test_the_row_of_a_dead_worker_fails_and_its_retry_keeps_parameters_folder_and_reports(make_sweep):
     sweep = make_sweep(trials=1)
     first = take(sweep)

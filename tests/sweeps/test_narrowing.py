@@ -1,4 +1,4 @@
-from sweeps.narrowing import narrow
+from sweeps.narrowing import narrow, split_overrides
 
 SPACE = {"clipping": "choice(none, norm, value)", "lr": "interval(0, 1)"}
 CONDITIONS = {
@@ -48,3 +48,9 @@ def test_a_set_of_values_replaces_that_of_the_file_where_it_stands():
 def test_nothing_given_changes_nothing():
     space, everywhere = narrow(SPACE, CONDITIONS, swept={}, fixed={})
     assert (space.parameters_source, space.conditions_source, everywhere) == (SPACE, CONDITIONS, {})
+
+
+def test_sets_of_values_are_told_from_single_ones():
+    swept, fixed = split_overrides(["model=tiny", "a.b=choice(1,2)", "c=1,2", "+d=x", "~e"])
+    assert swept == {"a.b": "choice(1,2)", "c": "1,2"}
+    assert fixed == ["model=tiny", "+d=x", "~e"]

@@ -4,7 +4,7 @@ import optuna
 import pytest
 
 from nines.errors import SweepError
-from sweeps.space import parse_space, split_overrides
+from sweeps.space import parse_space
 
 SPACE = {"clipping": "choice(none, norm, adaptive)", "module.optimizer.lr": "tag(log, interval(1e-5, 1e-3))"}
 CONDITIONS = {
@@ -111,9 +111,3 @@ def test_a_bad_space_is_one_line_that_says_where(parameters, conditions, said):
     with pytest.raises(SweepError, match=said) as caught:
         parse_space(parameters, conditions)
     assert "\n" not in str(caught.value)
-
-
-def test_sets_of_values_are_told_from_single_ones():
-    swept, fixed = split_overrides(["model=tiny", "a.b=choice(1,2)", "c=1,2", "+d=x", "~e"])
-    assert swept == {"a.b": "choice(1,2)", "c": "1,2"}
-    assert fixed == ["model=tiny", "+d=x", "~e"]
