@@ -21,7 +21,9 @@ from omegaconf import DictConfig, OmegaConf
 from apps.environment import describe_environment
 from apps.validation import validate
 from callbacks.checkpoints import Checkpoints
+from callbacks.hyperparameter_table import HyperparameterTable
 from callbacks.interruption import Interrupted, Interruption
+from callbacks.progress import Progress
 from callbacks.trial_reporting import Pruned, Reporter, TrialReporting
 from lightning_modules.checkpoint_io import AtomicCheckpointIO
 from nines.files import read_json, write_json, write_text
@@ -100,13 +102,13 @@ def _run(config: DictConfig, *, folder: RunFolder, reporter: Reporter | None) ->
 
 
 def assemble(
-    config: DictConfig, *, folder: RunFolder, reporter: Reporter | None = None
+    config: DictConfig, *, folder: RunFolder, reporter: Reporter | None = None, extra: Sequence[Callback] = ()
 ) -> tuple[Trainer, LightningModule, LightningDataModule]:
-    """Build trainer, module and data module as the configuration says, seeded."""
+    """Build trainer, module and data module as the configuration says, seeded; `extra` callbacks come first."""
     L.seed_everything(config.seed, verbose=False)
     datamodule: LightningDataModule = instantiate(config.datamodule, _convert_="all")
     module: LightningModule = instantiate(config.module, _recursive_=False, _convert_="all")
-    return _trainer(config, folder, _callbacks(config, reporter)), module, datamodule
+    return _trainer(config, folder, [*extra, *_callbacks(config, reporter)]), module, datamodule
 
 
 def _trainer(config: DictConfig, folder: RunFolder, callbacks: list[Callback]) -> Trainer:
@@ -131,13 +133,22 @@ def _callbacks(config: DictConfig, reporter: Reporter | None) -> list[Callback]:
     callbacks: list[Callback] = [
         instantiate(spec, _convert_="all") for spec in config.callbacks.values() if spec is not None
     ]
+    callbacks.append(HyperparameterTable(_compared(config)))
     if not config.get("logger"):  # it insists on one
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
+    if config.trainer.get("enable_progress_bar", True):
+        callbacks.append(Progress())
     checkpoints = next(callback for callback in callbacks if isinstance(callback, Checkpoints))
     if reporter is not None:
         callbacks.append(TrialReporting(reporter=reporter, monitor=config.objective))
     callbacks.append(Interruption(checkpoints=checkpoints))
     return callbacks
+
+
+def _compared(config: DictConfig) -> dict[str, Any]:
+    """The settings by which TensorBoard compares runs: what is trained, on what, and how long."""
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    return {key: plain[key] for key in ("seed", "module", "datamodule", "trainer")}
 
 
 def resolve_precision(config: DictConfig) -> None:
@@ -185,6 +196,7 @@ def _quiet_known_noise() -> None:
         r".*module\(s\) in eval mode at the start of training.*",  # frozen layers are
         r".*Checkpoint directory .* exists and is not empty.*",
         r".*is smaller than the logging interval.*",
+        r".*isinstance\(treespec, LeafSpec\).*",  # Lightning's own use of torch
     ):
         warnings.filterwarnings("ignore", message=message)
     # What Lightning says at level INFO (devices, tips, paths) is in our own lines or in the run folder.

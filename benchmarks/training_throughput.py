@@ -59,10 +59,10 @@ def ours(rows: int, batch: int, *overrides: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         config = compose("train", [*common, *overrides])
         resolve_precision(config)
-        trainer, module, data = assemble(config, folder=RunFolder(Path(folder)))
         timer = FitTimer()
-        trainer.callbacks.append(timer)
+        trainer, module, data = assemble(config, folder=RunFolder(Path(folder)), extra=[timer])
         trainer.fit(module, datamodule=data)
+        assert isinstance(data, LabelledCompletions)
         return float(data.class_counts().total) / timer.seconds
 
 

@@ -116,8 +116,8 @@ class HyperparameterTable(Callback):
         self._failed = True
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write the record after fitting; a test that follows replaces it."""
-        if stage == "fit" and not self._failed:
+        """Write the record after fitting, and anew after a validation of the best weights or a test."""
+        if stage in {"fit", "validate"} and not self._failed:
             self._write(trainer)
 
     def _write(self, trainer: Trainer) -> None:

@@ -79,7 +79,7 @@ class CompletionClassifier(L.LightningModule):
                 f"{type(self.clipping).__name__} needs whole gradients, which {type(self.trainer.strategy).__name__} "
                 "does not keep; use clipping=norm or clipping=none, or a strategy that does not shard (ddp)"
             )
-        data: Any = self.trainer.datamodule
+        data = self._data
         if stage == "fit":
             self.loss.prepare(data.class_counts())
         if self.trunk_cache and self.model.freeze_layers > 0:
@@ -185,16 +185,20 @@ class CompletionClassifier(L.LightningModule):
         """P(injurious) of every row of `split`, shape (rows,), in the order of the data module, on every rank."""
         return self._scores[split]
 
+    @property
+    def _data(self) -> Any:
+        """The data module: rows, pairs, class counts. Lightning sets it, but does not declare it."""
+        trainer: Any = self.trainer
+        return trainer.datamodule
+
     def _test_splits(self) -> Sequence[str]:
-        data: Any = self.trainer.datamodule
-        return list(data.splits("test"))
+        return list(self._data.splits("test"))
 
     def _collect(self, split: str, batch: Mapping[str, Tensor]) -> None:
         self._collected.setdefault(split, []).append((batch["row"].cpu(), self(batch).cpu()))
 
     def _finish(self, split: str) -> None:
-        data: Any = self.trainer.datamodule
-        rows = data.rows(split)
+        rows = self._data.rows(split)
         scores = torch.full((len(rows.labels),), torch.nan, dtype=torch.float64)
         for index, values in self._gather(self._collected.pop(split, [])):
             scores[index] = values

@@ -97,8 +97,8 @@ def locate_checkpoint(path: Path) -> tuple[Path, Path]:
         CheckpointError: Neither a checkpoint nor a folder with one.
     """
     if path.is_file():
-        folder = path.parent.parent if path.parent.name == "checkpoints" else path.parent
-        return path, RunFolder(folder).threshold
+        run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+        return path, RunFolder(run).threshold
     folder = RunFolder(path)
     for candidate in (folder.best, folder.last):
         if candidate.is_file():

@@ -53,11 +53,9 @@ def fit_scripted(
         accelerator="cpu",
         callbacks=callbacks,
         plugins=[AtomicCheckpointIO()],
-        logger=False,
-        enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        **{"max_epochs": 3, **options},
+        **{"max_epochs": 3, "logger": False, "enable_progress_bar": False, **options},
     )
     loader = DataLoader(RandomDataset(32, 8), batch_size=1)
     trainer.fit(module or ScriptedObjective([0.5, 0.9, 0.7, 0.8]), loader, DataLoader(RandomDataset(32, 2)))
