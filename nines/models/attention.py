@@ -86,5 +86,5 @@ def by_products(
         hidden = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(~mask, torch.finfo(query.dtype).min)
         weights.view(batch, heads, queries, tokens).add_(hidden)
     shares = fast_dropout(torch.softmax(weights, dim=-1), dropout)
-    mixed = torch.bmm(shares, value.reshape(flat, tokens, width))
-    return mixed.view(batch, heads, queries, width).transpose(1, 2)
+    mixed = torch.bmm(shares, value.reshape(flat, tokens, value.shape[-1]))
+    return mixed.view(batch, heads, queries, value.shape[-1]).transpose(1, 2)

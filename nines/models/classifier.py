@@ -35,7 +35,7 @@ class PairClassifierOptions:
 
     source: str = EMBEDDED_SOURCE
     max_tokens: int = 128
-    pooling: str = "mean"
+    pooling: str = "completion_mean"
     head_hidden: int | None = None
     freeze_layers: int = 0
     trunk_cache: bool = True
@@ -65,7 +65,7 @@ class PairClassifier(nn.Module):
         encoder: nn.Module,
         source: str,
         *,
-        pooling: str = "mean",
+        pooling: str = "completion_mean",
         head_hidden: int | None = None,
         freeze_layers: int = 0,
         dropout: DropoutOptions | None = None,
@@ -179,7 +179,7 @@ class PairClassifier(nn.Module):
 def build_pair_classifier(
     source: str = EMBEDDED_SOURCE,
     *,
-    pooling: str = "mean",
+    pooling: str = "completion_mean",
     head_hidden: int | None = None,
     freeze_layers: int = 0,
     dropout: DropoutOptions | None = None,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -129,8 +129,18 @@ class TrunkCache:
 
 
 def trunk_fingerprint(classifier: PairClassifier) -> str:
-    """A hash of the frozen parameters as they are now, wherever they were loaded from."""
-    digest = hashlib.sha256(json.dumps(classifier.encoder.config.to_diff_dict(), sort_keys=True, default=str).encode())  # type: ignore[union-attr, operator]
+    """A hash of the frozen parameters as they are now, wherever they were loaded from, and of the architecture.
+
+    Dropout has no part in it, since frozen layers run without: the trials of a dropout sweep share one cache.
+    """
+    config: Any = classifier.encoder.config
+    settings: dict[str, object] = config.to_diff_dict()
+    architecture = {
+        name: value
+        for name, value in settings.items()
+        if "dropout" not in name and not name.startswith("_") and name != "transformers_version"
+    }
+    digest = hashlib.sha256(json.dumps(architecture, sort_keys=True, default=str).encode())
     frozen = classifier.frozen_parameter_names()
     for name, parameter in classifier.named_parameters():
         if name in frozen:

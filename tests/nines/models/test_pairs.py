@@ -51,12 +51,13 @@ def test_only_models_with_token_types_get_them() -> None:
 
 def test_a_long_prompt_loses_its_start_and_the_completion_stays_whole() -> None:
     prompt = "the man saw the house and the woman heard the dog while the night fell over the water"
+    completion = "he fell over the dog"
     tokenizer = PairTokenizer("tiny:bert", max_tokens=14)
-    encoded = tokenizer.encode([(prompt, "he fell over the dog")])
+    encoded = tokenizer.encode([(prompt, completion)])
     reference = AutoTokenizer.from_pretrained(resolve("tiny:bert"))
     words = reference.convert_ids_to_tokens(encoded.input_ids.tolist())
     assert len(words) == 14
-    assert words == ["[CLS]", *prompt.split()[-6:], "[SEP]", *"he fell over the dog".split(), "[SEP]"]
+    assert words == ["[CLS]", *prompt.split()[-6:], "[SEP]", *completion.split(), "[SEP]"]
 
 
 def test_a_completion_that_fills_all_the_room_leaves_no_prompt() -> None:

