@@ -23,7 +23,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from nines import __version__
 from nines.errors import UserError, nearest
@@ -124,8 +124,22 @@ def _parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Na
         return parser.parse_args(words)
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose mistakes are one line that names the nearest option, like every other error of the user."""
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose mistakes are one line that names the nearest option, like every other error of the user.
+
+    Attributes:
+        added: The arguments that were added to it, in order.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.added: list[argparse.Action] = []
+        super().__init__(*args, **options)
+
+    def add_argument(self, *args: Any, **options: Any) -> argparse.Action:
+        """Add an argument as argparse does, and remember it."""
+        action = super().add_argument(*args, **options)
+        self.added.append(action)
+        return action
 
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage.
@@ -134,14 +148,14 @@ class _Parser(argparse.ArgumentParser):
             UserError: Always.
         """
         _, found, unknown = message.partition("unrecognized arguments: ")
-        options = [option for option in self._option_string_actions if option.startswith("--")]
+        options = [name for action in self.added for name in action.option_strings if name.startswith("--")]
         hint = f"; {nearest(unknown.split('=')[0], options)}" if found else ""
         raise UserError(f"{message}{hint} (see `{self.prog} --help`)")
 
 
-def build_parsers(chosen: str | None = None) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser | None]:
+def build_parsers(chosen: str | None = None) -> tuple[CommandParser, CommandParser | None]:
     """The parser of `nines` and that of the command `chosen`, the only one imported and filled with its arguments."""
-    parser = _Parser(
+    parser = CommandParser(
         prog="nines",
         description="Train classifiers that almost never miss the bad case, sweep them, measure how reliable they are.",
         epilog="`nines <command> --help` shows a command's options, config groups and examples.\n"

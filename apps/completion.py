@@ -53,7 +53,7 @@ def answer() -> None:
     *before, current = re.split(r" +", os.environ.get("COMP_LINE", "")[:point])
     chosen = next((word for word in before[1:] if word in COMMANDS), None)
     parser, command_parser = build_parsers(chosen)
-    actions = command_parser._actions if command_parser else []
+    actions = command_parser.added if command_parser else []
     overrides = [action for action in actions if action.dest in {"overrides", "words"}]
     if chosen is not None and overrides:
         roots = ROOTS.get(chosen) or (str(COMMANDS[chosen].config_root),)
