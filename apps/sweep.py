@@ -77,7 +77,7 @@ def start(words: Sequence[str]) -> int:
     Returns:
         0 when every trial completed or was pruned, 1 when some failed, 130 when stopped.
     """
-    from apps.sweep_checks import check_trials
+    from apps.sweep_checks import check_and_prepare
     from apps.sweep_options import read_request
     from sweeps.launch_local import LocalLauncher, LocalOptions
     from sweeps.progress import PlainProgress, TerminalProgress
@@ -86,7 +86,7 @@ def start(words: Sequence[str]) -> int:
     quiet_optuna()
     request = read_request(words)
     if not (request.folder / "sweep.yaml").exists():
-        check_trials(request.definition)
+        check_and_prepare(request.definition)
     sweep = create_study(request.folder, request.definition, storage=request.storage)
     console = _console()
     if sweep.definition.question:

@@ -1,4 +1,4 @@
-"""Checks the configurations of a sweep before its first trial, in a process of its own, since that imports torch."""
+"""Checks the configurations of a sweep, and makes what its trials share, in a process of its own that imports torch."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import multiprocessing
 import shlex
 from collections.abc import Sequence
 
+from apps.preparation import prepare
 from nines.errors import ConfigError, NinesError
 from sweeps.definition import SweepDefinition
 
 
-def check_trials(definition: SweepDefinition) -> None:
-    """Compose and validate configurations that show every choice of the space at least once.
+def check_and_prepare(definition: SweepDefinition) -> None:
+    """Compose and validate configurations that show every choice of the space at least once, then fill the caches.
 
     Raises:
         ConfigError: One of them does not compose, or does not fit the classes that it names.
+        WeightsError, DataError, StorageError: What all trials share cannot be made.
     """
     jobs = [
         [*definition.train, *definition.space.overrides(values), f"objective={definition.objectives[0].metric}"]
@@ -23,8 +25,9 @@ def check_trials(definition: SweepDefinition) -> None:
     # Without threads in this process a fork is safe; the checking process ends with all that it imported.
     with multiprocessing.get_context("fork").Pool(1) as pool:
         problem = pool.apply(first_problem, (jobs,))
-    if problem is not None:
-        raise ConfigError(problem)
+        if problem is not None:
+            raise ConfigError(problem)
+        pool.apply(prepare, (definition.train,))
 
 
 def first_problem(jobs: Sequence[Sequence[str]]) -> str | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_modules.optimizers import OptimizerOptions, build_optimizer, build_schedule, total_optimizer_steps
+from lightning_modules.trunk import use_trunk_cache
 from lightning_modules.validation_metrics import classification_metrics
 from nines.building import build
 from nines.clipping.base import ClipResult, GradientClipping
@@ -21,7 +22,6 @@ from nines.losses.base import BinaryLoss
 from nines.losses.r_drop import r_drop_penalty
 from nines.models.classifier import PairClassifierOptions, build_pair_classifier
 from nines.models.dropout import DropoutOptions
-from nines.models.trunk_cache import TrunkCache
 
 PLAIN_LOSS = {"_target_": "nines.losses.none.PlainLoss"}
 NO_CLIPPING = {"_target_": "nines.clipping.none.NoClipping"}
@@ -83,14 +83,7 @@ class CompletionClassifier(L.LightningModule):
         if stage == "fit":
             self.loss.prepare(data.class_counts())
         if self.trunk_cache and self.model.freeze_layers > 0:
-            for split in data.splits(stage):
-                hidden = TrunkCache.open_or_build(
-                    self.model,
-                    data.pairs(split),
-                    tokenizer_fingerprint=data.tokenizer_fingerprint,
-                    precision=str(self.trainer.precision),
-                )
-                data.use_hidden(split, hidden)
+            use_trunk_cache(self.model, data, data.splits(stage), precision=str(self.trainer.precision))
 
     def configure_optimizers(self) -> Any:
         """AdamW and its schedule, stepped at every optimizer step."""

@@ -28,7 +28,7 @@ def runs(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     monkeypatch.setattr(command, "RUN_TRIAL", RUN_TRIAL)
     monkeypatch.setattr(command, "PRELOAD", PRELOAD)
-    monkeypatch.setattr("apps.sweep_checks.check_trials", lambda definition: None)
+    monkeypatch.setattr("apps.sweep_checks.check_and_prepare", lambda definition: None)
     monkeypatch.setattr("apps.sweep_options.read_request", toy_request)
     return tmp_path
 
@@ -175,7 +175,7 @@ def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(runs):
         "import sys; from apps import sweep, sweep_checks, sweep_options; "
         "from tests.sweeps.conftest import toy_request; sweep_options.read_request = toy_request; "
         f"sweep.RUN_TRIAL = {RUN_TRIAL!r}; sweep.PRELOAD = {PRELOAD!r}; "
-        "sweep_checks.check_trials = lambda definition: None; sys.exit(sweep.start(sys.argv[1:]))"
+        "sweep_checks.check_and_prepare = lambda definition: None; sys.exit(sweep.start(sys.argv[1:]))"
     )
     words = ["steps=50", "pause=0.1"]
     process = subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True)

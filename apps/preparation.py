@@ -1,0 +1,54 @@
+"""What all trials of a sweep share, made once before the first one, with all cores: weights, tokens, frozen layers.
+
+Without it, the first trial would make them with its share of the cores while the others wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from apps.config import compose
+
+SPLITS = ("train", "valid")
+
+
+def prepare(overrides: Sequence[str]) -> None:
+    """Fetch the weights, tokenise, and compute the outputs of the frozen layers for trials with these overrides.
+
+    What lies in the cache already costs a second. Where training runs on a GPU the frozen layers are left to the
+    first trial, which computes them there.
+
+    Args:
+        overrides: Of `train`, those that hold in every trial.
+
+    Raises:
+        WeightsError, DataError, StorageError: As the first trial would raise them.
+    """
+    import torch
+    from hydra.utils import instantiate
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    from apps.training import resolve_precision
+    from lightning_modules.trunk import use_trunk_cache
+
+    config = compose("train", overrides)
+    resolve_precision(config)
+    data = instantiate(config.datamodule, _convert_="all")
+    data.setup("fit")
+    for split in SPLITS:
+        data.pairs(split)
+    module = instantiate(config.module, _recursive_=False, _convert_="all")
+    on_gpu = torch.cuda.is_available() and config.trainer.get("accelerator") != "cpu"
+    if on_gpu or not (module.trunk_cache and module.model.freeze_layers):
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(split: str, done: int, total: int) -> None:
+            if split not in tasks:
+                tasks[split] = bars.add_task(f"outputs of the frozen layers, {split} rows", total=total)
+            bars.update(tasks[split], completed=done)
+
+        use_trunk_cache(module.model, data, SPLITS, precision=str(config.trainer.precision), progress=show)
