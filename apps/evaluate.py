@@ -36,8 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     config = compose("evaluate", arguments.overrides, config_dir=arguments.config_dir)
     validate(config, root="evaluate")
-    results = evaluate_scorers(config)
     folder = Path(config.output) if config.output else _folder_of(Path(config.classifier)) / "evaluation"
+    results = evaluate_scorers(config, figures=folder / "figures")
     payload = {
         "config": {key: config[key] for key in config},
         "results": {
@@ -48,12 +48,12 @@ def run(arguments: argparse.Namespace) -> int:
     text = as_markdown(results)
     write_text(folder / "evaluation.md", text)
     Console().print(Markdown(text) if Console().is_terminal else text)
-    print(f"written: {folder / 'evaluation.json'} and {folder / 'evaluation.md'}")
+    print(f"written: evaluation.json, evaluation.md and figures/ in {folder}")
     return 0
 
 
-def evaluate_scorers(config: DictConfig) -> dict[str, dict[str, Evaluation]]:
-    """The classifier and, if asked for, the baselines: name → split → evaluation.
+def evaluate_scorers(config: DictConfig, *, figures: Path) -> dict[str, dict[str, Evaluation]]:
+    """The classifier and, if asked for, the baselines: name → split → evaluation; plots of the classifier's test rows.
 
     Each fixes its own threshold on the validation split, at the same false positive rate, and keeps it for every other
     split.
@@ -68,10 +68,15 @@ def evaluate_scorers(config: DictConfig) -> dict[str, dict[str, Evaluation]]:
     scorers: dict[str, Scorer] = {"classifier": predictor.scores}
     if config.baselines:
         scorers |= _baselines(data, source=source, max_tokens=max_tokens, config=config)
-    return {name: _judge(scorer, data, config) for name, scorer in scorers.items()}
+    return {
+        name: _judge(scorer, data, config, figures=figures if name == "classifier" else None)
+        for name, scorer in scorers.items()
+    }
 
 
-def _judge(scorer: Scorer, data: LabelledCompletions, config: DictConfig) -> dict[str, Evaluation]:
+def _judge(
+    scorer: Scorer, data: LabelledCompletions, config: DictConfig, *, figures: Path | None
+) -> dict[str, Evaluation]:
     from nines.statistics.evaluation import evaluate
     from nines.statistics.thresholds import fix_threshold, thresholds_by_population
 
@@ -79,10 +84,20 @@ def _judge(scorer: Scorer, data: LabelledCompletions, config: DictConfig) -> dic
     rate = config.false_positive_rate
     fixed = fix_threshold(scores["valid"], data.rows("valid"), population=config.population, rate=rate)
     own = thresholds_by_population(scores["valid"], data.rows("valid"), rate=rate)
-    return {
+    results = {
         split: evaluate(values, data.rows(split), threshold=fixed.threshold, own_thresholds=own)
         for split, values in scores.items()
     }
+    if figures is not None and "test" in results:
+        from callbacks.reliability_figures import draw_all
+        from callbacks.rendering import save_png
+
+        drawn = draw_all(
+            scores["test"], data.rows("test"), evaluation=results["test"], split="test", false_positive_rate=rate
+        )
+        for name, figure in drawn.items():
+            save_png(figure, figures / f"test_{name}.png")
+    return results
 
 
 def _baselines(data: LabelledCompletions, *, source: str, max_tokens: int, config: DictConfig) -> dict[str, Scorer]:
