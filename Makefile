@@ -45,6 +45,7 @@ $(READY): pyproject.toml
 	@touch $@
 
 sweep: $(READY)  ## Run the default sweep on the embedded data (ARGS="sweep=clipping trials=40")
+	@test -n "$$VIRTUAL_ENV" || echo "== nines lies in $(VENV)/bin; to have it at hand: . $(VENV)/bin/activate"
 	@$(VENV)/bin/nines weights fetch
 	@$(VENV)/bin/nines sweep $(ARGS)
 

@@ -23,7 +23,8 @@ def behind(error: BaseException) -> NinesError | None:
             return cause
         # Known by name, since importing Lightning to ask costs seconds.
         if type(cause).__name__ == "MisconfigurationException":
-            return ConfigError(" ".join(str(cause).split()))
+            message = " ".join(str(cause).split())
+            return ConfigError(f"Lightning refuses these settings: {message} (`nines doctor` shows the devices)")
         cause = cause.__cause__
     return None
 
