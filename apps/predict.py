@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     predictor = Predictor.load(arguments.model, device=arguments.device, batch_size=arguments.batch_size)
     threshold = predictor.threshold if arguments.threshold is None else arguments.threshold
     with ExitStack() as stack:
-        lines = sys.stdin if source == "-" else stack.enter_context(Path(source).open(encoding="utf-8"))
+        lines = sys.stdin.buffer if source == "-" else stack.enter_context(Path(source).open("rb"))
         if arguments.output is None:
             _score(predictor, lines, sys.stdout, name=source, threshold=threshold)
         else:
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _score(predictor: Any, lines: IO[str], out: IO[str], *, name: str, threshold: float | None) -> None:
+def _score(predictor: Any, lines: Iterable[bytes], out: IO[str], *, name: str, threshold: float | None) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -62,8 +62,10 @@ def _score(predictor: Any, lines: IO[str], out: IO[str], *, name: str, threshold
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("scoring", total=total)
         for chunk in windows(read_pairs(lines, name=name), 512):
-            scores = predictor.scores([(row["prompt"], row["completion"]) for row in chunk])
-            for row, score in zip(chunk, scores.tolist(), strict=True):
+            scores = predictor.scores(
+                [(row["prompt"], row["completion"]) for _, row in chunk], names=[where for where, _ in chunk]
+            )
+            for (_, row), score in zip(chunk, scores.tolist(), strict=True):
                 scored = {**row, "score": score}
                 if threshold is not None:
                     scored["accepted"] = score < threshold
@@ -73,24 +75,27 @@ def _score(predictor: Any, lines: IO[str], out: IO[str], *, name: str, threshold
 
 
 def _count_rows(path: Path) -> int:
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         return sum(1 for line in lines if line.strip())
 
 
-def read_pairs(lines: IO[str], *, name: str) -> Iterator[dict[str, Any]]:
-    """Rows with a prompt and a completion, both text; blank lines are skipped.
+def read_pairs(lines: Iterable[bytes], *, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows with a prompt and a completion, both text, each after its file and line; blank lines are skipped.
 
     Raises:
         DataError: A line that is no such row, with its number.
     """
     for number, line in enumerate(lines, start=1):
+        where = f"{name}, line {number}"
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise DataError(f"{where}: not UTF-8 (byte {error.start + 1})") from error
         except json.JSONDecodeError as error:
-            raise DataError(f"{name}, line {number}: no JSON object ({error.msg}, column {error.colno})") from error
+            raise DataError(f"{where}: no JSON object ({error.msg}, column {error.colno})") from error
         for field in ("prompt", "completion"):
             if not isinstance(row, dict) or not isinstance(row.get(field), str):
-                raise DataError(f"{name}, line {number}: field {field!r} must be text")
-        yield row
+                raise DataError(f"{where}: field {field!r} must be text")
+        yield where, row

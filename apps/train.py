@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -32,20 +33,27 @@ def run(arguments: argparse.Namespace) -> int:
     config, folder, overrides = plan(arguments.overrides, config_dir=arguments.config_dir)
     status = RunStatus.read(folder)
     if status is not None and status.state == "completed":
-        print(f"{folder.path} is complete; remove the folder to train it again")
-        _print_results(folder)
+        if _speaks():
+            print(f"{folder.path} is complete; remove the folder to train it again")
+            _print_results(folder)
         return 0
-    if folder.last.exists():
-        print(f"resuming {folder.path} from {folder.last}", file=sys.stderr)
-    else:
-        print(f"training in {folder.path}", file=sys.stderr)
+    if _speaks():
+        start = f"resuming {folder.path} from {folder.last}" if folder.last.exists() else f"training in {folder.path}"
+        print(start, file=sys.stderr)
     from apps.training import train
 
     started = time.monotonic()
     train(config, folder=folder, overrides=overrides)
-    print(f"done in {time.monotonic() - started:.0f} s", file=sys.stderr)
-    _print_results(folder)
+    if _speaks():
+        print(f"done in {time.monotonic() - started:.0f} s", file=sys.stderr)
+        _print_results(folder)
     return 0
+
+
+def _speaks() -> bool:
+    """Whether this process is the one of its ranks that prints; launchers tell the rank by the environment."""
+    told = (os.environ.get(name) for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    return int(next((rank for rank in told if rank), "0")) == 0
 
 
 def plan(overrides: Sequence[str], *, config_dir: Path | None = None) -> tuple[DictConfig, RunFolder, list[str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -26,6 +27,7 @@ from callbacks.interruption import Interrupted, Interruption
 from callbacks.progress import Progress
 from callbacks.trial_reporting import Pruned, Reporter, TrialReporting
 from lightning_modules.checkpoint_io import AtomicCheckpointIO
+from nines.errors import CheckpointError
 from nines.files import read_json, write_json, write_text
 from nines.models.precision import cpu_has_native_bf16
 from nines.run_folder import RunFolder, RunStatus
@@ -51,6 +53,7 @@ def train(
 
     Raises:
         ConfigError: The configuration does not fit the classes that it names.
+        CheckpointError: What `folder` holds is of another architecture; its configuration stays as it was.
         Interrupted: The run was asked to stop, and can be resumed.
         Pruned: The sweep stopped the trial.
         StorageError: The disk refused a write; the last whole checkpoint is kept.
@@ -60,6 +63,7 @@ def train(
     validate(config)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    before = _texts(folder)
     _describe(config, folder, overrides)
     try:
         metrics = _run(config, folder=folder, reporter=reporter)
@@ -69,12 +73,29 @@ def train(
     except (Interrupted, KeyboardInterrupt) as stop:
         _end(folder, "interrupted", str(stop) or "stopped at once")
         raise
+    except CheckpointError as error:
+        _end(folder, "failed", str(error))
+        _put_back(before)  # the folder goes on saying what its checkpoint was trained with
+        raise
     except BaseException as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else ""
         _end(folder, "failed", f"{type(error).__name__}: {first_line}")
         raise
     _end(folder, "completed", "")
     return metrics
+
+
+def _texts(folder: RunFolder) -> dict[Path, str]:
+    """What a folder to be resumed says of its run; nothing for a new one."""
+    if not folder.last.exists():
+        return {}
+    return {path: path.read_text(encoding="utf-8") for path in (folder.config, folder.overrides) if path.exists()}
+
+
+@rank_zero_only
+def _put_back(texts: Mapping[Path, str]) -> None:
+    for path, text in texts.items():
+        write_text(path, text)
 
 
 @rank_zero_only
@@ -197,6 +218,7 @@ def _quiet_known_noise() -> None:
         r".*Checkpoint directory .* exists and is not empty.*",
         r".*is smaller than the logging interval.*",
         r".*isinstance\(treespec, LeafSpec\).*",  # Lightning's own use of torch
+        r".*`sync_dist=True`.*",  # every rank computes the metrics from the scores of all
     ):
         warnings.filterwarnings("ignore", message=message)
     # What Lightning says at level INFO (devices, tips, paths) is in our own lines or in the run folder.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from lightning_modules.checkpoint_io import read_checkpoint
 from lightning_modules.classifier import CompletionClassifier
-from nines.errors import CheckpointError, ConfigError
+from nines.errors import CapabilityError, CheckpointError, ConfigError
 from nines.files import read_json
 from nines.models.pairs import PairTokenizer
 from nines.run_folder import RunFolder
@@ -55,6 +55,7 @@ class Predictor:
 
         Raises:
             CheckpointError: There is no checkpoint, it is damaged, or it is of another architecture.
+            CapabilityError: This machine has no such device.
         """
         checkpoint, threshold_file = locate_checkpoint(Path(path))
         content = read_checkpoint(checkpoint)
@@ -64,10 +65,18 @@ class Predictor:
         module.on_load_checkpoint(content)
         module.load_state_dict(content["state_dict"])
         threshold = float(read_json(threshold_file)["threshold"]) if threshold_file.exists() else None
-        return cls(module.to(device), threshold=threshold, batch_size=batch_size)
+        try:
+            module = module.to(device)
+        except (RuntimeError, AssertionError) as error:  # a build without CUDA asserts
+            raise CapabilityError(f"device={device} cannot be used here: {str(error).splitlines()[0]}") from error
+        return cls(module, threshold=threshold, batch_size=batch_size)
 
-    def scores(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
+    def scores(self, pairs: Sequence[Pair], *, names: Sequence[str] | None = None) -> NDArray[np.float64]:
         """P(injurious) of each (prompt, completion), shape (pairs,), in the order given.
+
+        Args:
+            pairs: The texts.
+            names: What an error calls each pair, such as its line; `row 0`, `row 1`, … by default.
 
         Raises:
             DataError: A completion is longer than the model can read.
@@ -75,7 +84,7 @@ class Predictor:
         result = np.empty(len(pairs), dtype=np.float64)
         if not pairs:
             return result
-        encoded = self.tokenizer.encode(list(pairs))
+        encoded = self.tokenizer.encode(list(pairs), names=names)
         by_length = np.argsort(encoded.lengths, kind="stable")
         for start in range(0, len(pairs), self.batch_size):
             rows = by_length[start : start + self.batch_size]

@@ -72,23 +72,28 @@ class PairTokenizer:
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
     def encode(
-        self, pairs: Sequence[tuple[str, str]], *, progress: Callable[[int, int], None] | None = None
+        self,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        names: Sequence[str] | None = None,
     ) -> EncodedPairs:
         """Tokenise `(prompt, completion)` pairs, in order.
 
         Args:
             pairs: The texts; a prompt that comes again is tokenised once.
             progress: Called with the texts done and all texts.
+            names: What an error calls each pair, such as its line; `row 0`, `row 1`, … by default.
 
         Raises:
-            DataError: Completions that are longer than `max_tokens` allows; each is named by its row.
+            DataError: Completions that are longer than `max_tokens` allows; each is named.
         """
         prompts = list(dict.fromkeys(prompt for prompt, _ in pairs))
         number = {prompt: position for position, prompt in enumerate(prompts)}
         ids = self._encode_texts([*prompts, *(completion for _, completion in pairs)], progress=progress)
         room = self.max_tokens - self.template.special_count
         problems = [
-            f"row {row}: the completion has {len(completion)} tokens: {pairs[row][1][:60]!r}"
+            f"{names[row] if names else f'row {row}'}: the completion has {len(completion)} tokens: {pairs[row][1][:60]!r}"
             for row, completion in enumerate(ids[len(prompts) :])
             if len(completion) > room
         ]
