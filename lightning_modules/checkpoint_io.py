@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pickle
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from nines.errors import CheckpointError, StorageError
 from nines.files import replacing
@@ -61,3 +63,17 @@ def read_checkpoint(path: Path, *, map_location: Any = None) -> dict[str, Any]:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{path} cannot be read as a checkpoint: {first_line}") from error
     return content
+
+
+def describe_mismatch(saved: Mapping[str, Tensor], own: Mapping[str, Tensor], *, shown: int = 3) -> str:
+    """One line that names tensors which only one side has, or whose shapes differ; empty when all fit."""
+    shapes = [
+        f"{name} is {tuple(saved[name].shape)} in the checkpoint and {tuple(own[name].shape)} here"
+        for name in own
+        if name in saved and saved[name].shape != own[name].shape
+    ]
+    missing = [f"{name} is only here" for name in own if name not in saved]
+    extra = [f"{name} is only in the checkpoint" for name in saved if name not in own]
+    found = shapes + missing + extra
+    more = f"; and {len(found) - shown} more" if len(found) > shown else ""
+    return "; ".join(found[:shown]) + more

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -12,12 +12,13 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelP
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightning_modules.checkpoint_io import describe_mismatch
 from lightning_modules.optimizers import OptimizerOptions, build_optimizer, build_schedule, total_optimizer_steps
 from lightning_modules.trunk import use_trunk_cache
 from lightning_modules.validation_metrics import classification_metrics
 from nines.building import build
 from nines.clipping.base import ClipResult, GradientClipping
-from nines.errors import CapabilityError, CheckpointError, ConfigError
+from nines.errors import CapabilityError, CheckpointError, ConfigError, DivergedError
 from nines.losses.base import BinaryLoss
 from nines.losses.r_drop import r_drop_penalty
 from nines.models.classifier import PairClassifierOptions, build_pair_classifier
@@ -162,8 +163,7 @@ class CompletionClassifier(L.LightningModule):
 
     def on_test_epoch_start(self) -> None:
         """Forget the scores of the test before."""
-        for split in self._test_splits():
-            self._collected.pop(split, None)
+        self._collected.clear()
 
     def on_validation_epoch_end(self) -> None:
         """Gather the scores over ranks, and log what a sweep may optimise."""
@@ -192,30 +192,32 @@ class CompletionClassifier(L.LightningModule):
 
     def _finish(self, split: str) -> None:
         rows = self._data.rows(split)
-        scores = torch.full((len(rows.labels),), torch.nan, dtype=torch.float64)
+        scores = torch.full((len(rows.labels),), 0.5, dtype=torch.float64)
+        seen = torch.zeros(len(scores), dtype=torch.bool)
         for index, values in self._gather(self._collected.pop(split, [])):
-            scores[index] = values
-        missing = int(torch.isnan(scores).sum())
-        if self.trainer.sanity_checking or (missing and self._limited(split)):
-            scores[torch.isnan(scores)] = 0.5
-        elif missing:
-            raise ConfigError(f"{missing} of {len(scores)} rows of {split!r} have no finite score: training diverged")
+            scores[index], seen[index] = values, True
+        if diverged := int(torch.isnan(scores).sum()):
+            raise DivergedError(
+                f"training diverged: {diverged} of {int(seen.sum())} scores of {split!r} are not a number; lower "
+                "module.optimizer.lr or clip gradients more (clipping=…)"
+            )
+        if not (seen.all() or self.trainer.sanity_checking or self._limited(split)):
+            raise ConfigError(f"{int((~seen).sum())} of {len(scores)} rows of {split!r} were in no batch")
         self._scores[split] = scores.numpy()
         metrics = classification_metrics(self._scores[split], rows.labels)
+        # No reduction over ranks: each has the scores of all.
         self.log_dict({f"{split}/{name}": value for name, value in metrics.items()}, rank_zero_only=False)
 
     def _limited(self, split: str) -> bool:
         limit = self.trainer.limit_val_batches if split == "valid" else self.trainer.limit_test_batches
-        return limit not in (1.0, None)
+        return isinstance(limit, int) or limit != 1.0  # as an integer, 1 is one batch
 
-    def _gather(self, collected: list[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    def _gather(self, collected: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
         if self.trainer.world_size == 1:
-            yield from collected
-            return
+            return collected
         everyone: list[Any] = [None] * self.trainer.world_size
         torch.distributed.all_gather_object(everyone, collected)
-        for of_rank in everyone:
-            yield from of_rank
+        return [batch for of_rank in everyone for batch in of_rank]
 
     # ---- checkpoints
 
@@ -246,17 +248,3 @@ class CompletionClassifier(L.LightningModule):
         if differences:
             raise CheckpointError(f"the checkpoint is of another architecture: {differences}")
         checkpoint["state_dict"] = saved
-
-
-def describe_mismatch(saved: Mapping[str, Tensor], own: Mapping[str, Tensor], *, shown: int = 3) -> str:
-    """One line that names tensors which only one side has, or whose shapes differ; empty when all fit."""
-    shapes = [
-        f"{name} is {tuple(saved[name].shape)} in the checkpoint and {tuple(own[name].shape)} here"
-        for name in own
-        if name in saved and saved[name].shape != own[name].shape
-    ]
-    missing = [f"{name} is only here" for name in own if name not in saved]
-    extra = [f"{name} is only in the checkpoint" for name in saved if name not in own]
-    found = shapes + missing + extra
-    more = f"; and {len(found) - shown} more" if len(found) > shown else ""
-    return "; ".join(found[:shown]) + more

@@ -45,6 +45,10 @@ class CapabilityError(UserError):
     """A strategy was asked for something that it cannot do, such as clipping by value under DeepSpeed."""
 
 
+class DivergedError(NinesError):
+    """Training left the range of numbers: scores are NaN."""
+
+
 class SweepError(UserError):
     """A sweep cannot be opened, resumed or reported as asked."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lightning_modules.checkpoint_io import AtomicCheckpointIO, read_checkpoint
+from lightning_modules.checkpoint_io import AtomicCheckpointIO, describe_mismatch, read_checkpoint
 from nines.errors import CheckpointError, StorageError
 
 
@@ -62,3 +62,12 @@ def test_code_inside_a_checkpoint_is_never_run(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError):
         read_checkpoint(tmp_path / "bad.ckpt")
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_mismatch_names_shapes_then_what_is_missing_then_what_is_extra() -> None:
+    saved = {"a": torch.zeros(2), "b": torch.zeros(1), "c": torch.zeros(1), "d": torch.zeros(1)}
+    own = {"a": torch.zeros(3), "b": torch.zeros(1), "e": torch.zeros(1)}
+    assert describe_mismatch(saved, own) == (
+        "a is (2,) in the checkpoint and (3,) here; e is only here; c is only in the checkpoint; and 1 more"
+    )
+    assert describe_mismatch(saved, saved) == ""
