@@ -90,13 +90,13 @@ def _judge(
     }
     if figures is not None and "test" in results:
         from callbacks.reliability_figures import draw_all
-        from callbacks.rendering import save_png
+        from callbacks.rendering import as_image, save_png
 
         drawn = draw_all(
             scores["test"], data.rows("test"), evaluation=results["test"], split="test", false_positive_rate=rate
         )
         for name, figure in drawn.items():
-            save_png(figure, figures / f"test_{name}.png")
+            save_png(as_image(figure), figures / f"test_{name}.png")
     return results
 
 

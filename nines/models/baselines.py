@@ -19,6 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from nines.errors import DataError
 from nines.models.pairs import PairTokenizer
+from nines.models.precision import cpu_has_native_bf16
 from nines.models.weights import resolve
 from nines.statistics.ranking import partial_auc
 
@@ -91,6 +92,7 @@ class FrozenEmbeddingBaseline:
         self.batch_size = batch_size
         self.tokenizer = PairTokenizer(source, max_tokens=max_tokens)
         self.encoder = AutoModel.from_pretrained(str(resolve(source))).eval()
+        self._bf16 = cpu_has_native_bf16()  # half the time; standardised features lose nothing by it
         self._scale = StandardScaler()
         self._model: LogisticRegression | None = None
 
@@ -115,8 +117,8 @@ class FrozenEmbeddingBaseline:
             batch = encoded.collate(rows)
             completion = batch.pop("completion_mask").unsqueeze(-1).float()
             whole = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).unsqueeze(-1).float()
-            with torch.inference_mode():
-                hidden = self.encoder(**batch).last_hidden_state
+            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
+                hidden = self.encoder(**batch).last_hidden_state.float()
             means = [(hidden * mask).sum(1) / mask.sum(1) for mask in (whole, completion)]
             result[rows] = torch.cat(means, dim=1).numpy()
         return result
