@@ -73,6 +73,9 @@ def train(
     except (Interrupted, KeyboardInterrupt) as stop:
         _end(folder, "interrupted", str(stop) or "stopped at once")
         raise
+    except SystemExit as stop:  # how Lightning leaves after a KeyboardInterrupt
+        _end(folder, "interrupted", "stopped at once")
+        raise Interrupted("stopped at once; the same command resumes from the last checkpoint") from stop
     except CheckpointError as error:
         _end(folder, "failed", str(error))
         _put_back(before)  # the folder goes on saying what its checkpoint was trained with
@@ -218,7 +221,7 @@ def _quiet_known_noise() -> None:
         r".*Checkpoint directory .* exists and is not empty.*",
         r".*is smaller than the logging interval.*",
         r".*isinstance\(treespec, LeafSpec\).*",  # Lightning's own use of torch
-        r".*`sync_dist=True`.*",  # every rank computes the metrics from the scores of all
+        r".*sync_dist=True.*",  # every rank computes the metrics from the scores of all
     ):
         warnings.filterwarnings("ignore", message=message)
     # What Lightning says at level INFO (devices, tips, paths) is in our own lines or in the run folder.
