@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from omegaconf import DictConfig
+    from rich.table import Table
 
     from datamodules.completions import LabelledCompletions
     from nines.statistics.evaluation import Evaluation
@@ -27,9 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluate, print one table for each split, and write evaluation.json and evaluation.md."""
+    """Evaluate, print the headline figures of every test set, and write all figures to files."""
     from rich.console import Console
-    from rich.markdown import Markdown
 
     from apps.validation import validate
     from nines.files import write_json, write_text
@@ -47,7 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
     write_json(folder / "evaluation.json", payload)
     text = as_markdown(results)
     write_text(folder / "evaluation.md", text)
-    Console().print(Markdown(text) if Console().is_terminal else text)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)
+    console.print(headline_table(results))
     print(f"written: evaluation.json, evaluation.md and figures/ in {folder}")
     return 0
 
@@ -114,6 +117,24 @@ def _baselines(data: LabelledCompletions, *, source: str, max_tokens: int, confi
         FrozenEmbeddingBaseline(source, max_tokens=max_tokens, seed=config.seed, batch_size=config.batch_size),
     )
     return {baseline.name: baseline.fit(train, valid).scores for baseline in baselines}
+
+
+def headline_table(results: dict[str, dict[str, Evaluation]]) -> Table:
+    """The figures to look at first: each scorer on each test set and population, unsure rows left out."""
+    from rich.table import Table
+
+    table = Table(title="test sets, at the threshold fixed on validation data", caption=NOTE, show_lines=False)
+    for heading in ("set", "population", "scorer", "FNR [95 %]", "missed", "FPR [95 %]", "AUROC", "average precision"):
+        table.add_column(heading, no_wrap=heading in {"FNR [95 %]", "FPR [95 %]"})
+    for split in (name for name in next(iter(results.values())) if name != "valid"):
+        populations = [entry.population for entry in results["classifier"][split].populations]
+        for population in dict.fromkeys(populations):
+            for scorer, splits in results.items():
+                entry = splits[split].of(population)
+                cells = (str(entry.fnr), f"{entry.fnr.events} of {entry.fnr.items}", str(entry.fpr))
+                table.add_row(split, population, scorer, *cells, f"{entry.auroc:.3f}", f"{entry.average_precision:.3f}")
+            table.add_section()
+    return table
 
 
 def as_markdown(results: dict[str, dict[str, Evaluation]]) -> str:

@@ -18,6 +18,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from nines.errors import DataError
+from nines.models.dropout import DropoutOptions
+from nines.models.encoders import load_encoder
 from nines.models.pairs import PairTokenizer
 from nines.models.precision import cpu_has_native_bf16
 from nines.models.weights import resolve
@@ -86,12 +88,10 @@ class FrozenEmbeddingBaseline:
     name = "frozen embeddings + logistic regression"
 
     def __init__(self, source: str, *, max_tokens: int, seed: int = 0, batch_size: int = 64) -> None:
-        from transformers import AutoModel
-
         self.seed = seed
         self.batch_size = batch_size
         self.tokenizer = PairTokenizer(source, max_tokens=max_tokens)
-        self.encoder = AutoModel.from_pretrained(str(resolve(source))).eval()
+        self.encoder: Any = load_encoder(resolve(source), dropout=DropoutOptions()).eval()
         self._bf16 = cpu_has_native_bf16()  # half the time; standardised features lose nothing by it
         self._scale = StandardScaler()
         self._model: LogisticRegression | None = None

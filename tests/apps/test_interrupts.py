@@ -5,7 +5,7 @@ from pathlib import Path
 import lightning as L
 
 from nines.run_folder import RunFolder, RunStatus
-from tests.integration.test_resume import SMALL, run_in_child
+from tests.trainings import run_in_child
 
 
 class TwiceAt(L.Callback):
@@ -18,9 +18,8 @@ class TwiceAt(L.Callback):
 
 
 def test_a_second_interrupt_stops_at_once_and_the_run_says_interrupted(tmp_path: Path) -> None:
-    overrides = [*SMALL, "+callbacks.twice._target_=tests.apps.test_interrupts.TwiceAt"]
-    assert run_in_child(tmp_path, overrides) != 0
+    assert run_in_child(tmp_path, ["+callbacks.twice._target_=tests.apps.test_interrupts.TwiceAt"]) != 0
     status = RunStatus.read(RunFolder(tmp_path))
     assert status is not None
     assert status.state == "interrupted"
-    assert run_in_child(tmp_path, SMALL) == 0
+    assert run_in_child(tmp_path, []) == 0
