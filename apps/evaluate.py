@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apps.config import compose
-from nines.errors import NinesError
+from nines.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,5 +159,7 @@ def _folder_of(classifier: Path) -> Path:
     if classifier.is_dir():
         return classifier
     if not classifier.exists():
-        raise NinesError(f"no classifier at {classifier}")
+        raise UserError(
+            f"no classifier at {classifier}; give a run folder, that of `nines sweep best`, or a .ckpt file"
+        )
     return classifier.parent

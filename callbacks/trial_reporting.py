@@ -57,5 +57,7 @@ class TrialReporting(Checkpoint):
             raise ConfigError(f"objective {self.monitor!r} was not logged by validation; logged: {known}")
         value = float(logged)
         prune = self.reporter.report(value, trainer.global_step) if trainer.is_global_zero else False
+        if trainer.global_step >= trainer.estimated_stepping_batches:
+            return  # nothing is left to save: a trial that got this far counts as completed
         if trainer.strategy.broadcast(prune, src=0):
             raise Pruned(step=trainer.global_step, value=value)

@@ -67,7 +67,7 @@ class TfidfBaseline:
 
     def scores(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
         """P(injurious), shape (pairs,)."""
-        return _probabilities(self._model, self._features(pairs))
+        return _fitted(self._model).predict_proba(self._features(pairs))[:, 1]  # type: ignore[no-any-return]
 
     def _features(self, pairs: Sequence[Pair]) -> Any:
         prompts = self._prompts.transform([prompt for prompt, _ in pairs])
@@ -105,7 +105,8 @@ class FrozenEmbeddingBaseline:
 
     def scores(self, pairs: Sequence[Pair]) -> NDArray[np.float64]:
         """P(injurious), shape (pairs,)."""
-        return _probabilities(self._model, self._scale.transform(self.embed(pairs)))
+        model = _fitted(self._model)
+        return model.predict_proba(self._scale.transform(self.embed(pairs)))[:, 1]  # type: ignore[no-any-return]
 
     def embed(self, pairs: Sequence[Pair]) -> NDArray[np.float32]:
         """Embeddings, shape (pairs, 2 · width)."""
@@ -115,6 +116,8 @@ class FrozenEmbeddingBaseline:
         for start in range(0, len(pairs), self.batch_size):
             rows = by_length[start : start + self.batch_size]
             batch = encoded.collate(rows)
+            if "attention_mask" in batch:
+                batch["attention_mask"] = batch["attention_mask"].long()  # DeBERTa-v2 calculates with it
             completion = batch.pop("completion_mask").unsqueeze(-1).float()
             whole = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).unsqueeze(-1).float()
             with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self._bf16):
@@ -131,11 +134,10 @@ def _fit_best(
         LogisticRegression(C=strength, max_iter=2000, random_state=seed).fit(features, positive)
         for strength in STRENGTHS
     ]
-    return max(fitted, key=lambda model: partial_auc(_probabilities(model, chosen_on), chosen_positive))
+    return max(fitted, key=lambda model: partial_auc(model.predict_proba(chosen_on)[:, 1], chosen_positive))
 
 
-def _probabilities(model: LogisticRegression | None, features: Any) -> NDArray[np.float64]:
+def _fitted(model: LogisticRegression | None) -> LogisticRegression:
     if model is None:
         raise DataError("fit the baseline before asking it for scores")
-    probabilities: NDArray[np.float64] = model.predict_proba(features)[:, 1]
-    return probabilities
+    return model
