@@ -159,7 +159,5 @@ def _folder_of(classifier: Path) -> Path:
     if classifier.is_dir():
         return classifier
     if not classifier.exists():
-        raise UserError(
-            f"no classifier at {classifier}; give a run folder, that of `nines sweep best`, or a .ckpt file"
-        )
+        raise UserError(f"no classifier at {classifier}; give a run folder or a .ckpt file")
     return classifier.parent

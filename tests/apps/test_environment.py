@@ -1,0 +1,56 @@
+import json
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import apps.environment
+from apps.environment import RECORDED_PACKAGES, describe_environment
+
+
+def make_checkout(folder: Path) -> Path:
+    """A repository whose only file is a module of the name that the commit is looked up by."""
+    module = folder / "environment.py"
+    module.write_text("")
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b")
+    for arguments in (("init", "-q"), ("add", "."), (*identity, "commit", "-q", "-m", "first")):
+        subprocess.run(["git", "-C", str(folder), *arguments], check=True)
+    return module
+
+
+def test_versions_are_those_that_are_installed_and_a_missing_package_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apps.environment, "RECORDED_PACKAGES", (*RECORDED_PACKAGES, "no-such-package"))
+    found = describe_environment(seed=7, threads=3)
+    assert (found["seed"], found["threads"]) == (7, 3)
+    assert found["versions"]["torch"] == version("torch")
+    assert found["versions"]["no-such-package"] is None
+    assert json.loads(json.dumps(found)) == found
+
+
+def test_the_commit_is_that_of_the_checkout_and_changes_are_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = make_checkout(tmp_path)
+    monkeypatch.setattr(apps.environment, "__file__", str(module))
+    head = subprocess.run(["git", "-C", str(tmp_path), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    found = describe_environment(seed=0, threads=1)
+    assert (found["commit"], found["uncommitted_changes"]) == (head.stdout.strip(), False)
+    module.write_text("changed")
+    assert describe_environment(seed=0, threads=1)["uncommitted_changes"] is True
+
+
+def test_code_that_lies_inside_anothers_checkout_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A virtual environment often lies inside some repository that does not track it."""
+    make_checkout(tmp_path)
+    installed = tmp_path / "site-packages" / "environment.py"
+    installed.parent.mkdir()
+    installed.write_text("")
+    monkeypatch.setattr(apps.environment, "__file__", str(installed))
+    assert describe_environment(seed=0, threads=1)["commit"] is None
+
+
+def test_a_machine_without_git_has_no_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apps.environment, "__file__", str(make_checkout(tmp_path)))
+    monkeypatch.setenv("PATH", "")
+    assert describe_environment(seed=0, threads=1)["commit"] is None
