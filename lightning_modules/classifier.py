@@ -18,6 +18,7 @@ from lightning_modules.trunk import use_trunk_cache
 from lightning_modules.validation_metrics import classification_metrics
 from nines.building import build
 from nines.clipping.base import ClipResult, GradientClipping
+from nines.clipping.none import NoClipping
 from nines.errors import CapabilityError, CheckpointError, ConfigError, DivergedError
 from nines.losses.base import BinaryLoss
 from nines.losses.r_drop import r_drop_penalty
@@ -74,17 +75,26 @@ class CompletionClassifier(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Hand the loss the mixture's class counts, and the data module the outputs of the frozen layers."""
-        sharded = isinstance(self.trainer.strategy, DeepSpeedStrategy | FSDPStrategy | ModelParallelStrategy)
-        if sharded and not self.clipping.supports_sharded_gradients:
-            raise CapabilityError(
-                f"{type(self.clipping).__name__} needs whole gradients, which {type(self.trainer.strategy).__name__} "
-                "does not keep; use clipping=norm or clipping=none, or a strategy that does not shard (ddp)"
-            )
+        self._check_clipping()
         data = self._data
         if stage == "fit":
             self.loss.prepare(data.class_counts())
         if self.trunk_cache and self.model.freeze_layers > 0:
             use_trunk_cache(self.model, data, data.splits(stage), precision=str(self.trainer.precision))
+
+    def _check_clipping(self) -> None:
+        strategy, name = self.trainer.strategy, type(self.clipping).__name__
+        if isinstance(strategy, DeepSpeedStrategy) and not isinstance(self.clipping, NoClipping):
+            raise CapabilityError(
+                f"{name} cannot reach the gradients under DeepSpeed, whose engine keeps and clips them itself; "
+                "use clipping=none and set gradient_clipping in DeepSpeed's own configuration"
+            )
+        sharded = isinstance(strategy, FSDPStrategy | ModelParallelStrategy)
+        if sharded and not self.clipping.supports_sharded_gradients:
+            raise CapabilityError(
+                f"{name} needs whole gradients, which {type(strategy).__name__} does not keep; "
+                "use clipping=norm or clipping=none, or a strategy that does not shard (ddp)"
+            )
 
     def configure_optimizers(self) -> Any:
         """AdamW and its schedule, stepped at every optimizer step."""

@@ -177,6 +177,18 @@ def test_clipping_that_needs_whole_gradients_is_refused_where_they_are_sharded(t
         module.setup("fit")
 
 
+def test_under_deepspeed_only_its_own_clipping_is_left(tmp_path: Path) -> None:
+    """Made without its constructor, which wants the package and GPUs: only its class matters here."""
+    from lightning.pytorch.strategies import DeepSpeedStrategy
+
+    module = tiny_classifier(clipping={"_target_": "nines.clipping.norm.NormClipping", "max_norm": 1.0})
+    trainer = tiny_trainer(tmp_path)
+    trainer._accelerator_connector.strategy = DeepSpeedStrategy.__new__(DeepSpeedStrategy)
+    module.trainer = trainer
+    with pytest.raises(CapabilityError, match=r"NormClipping.*clipping=none"):
+        module.setup("fit")
+
+
 # ---- evaluation
 
 
