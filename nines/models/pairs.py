@@ -92,8 +92,9 @@ class PairTokenizer:
         number = {prompt: position for position, prompt in enumerate(prompts)}
         ids = self._encode_texts([*prompts, *(completion for _, completion in pairs)], progress=progress)
         room = self.max_tokens - self.template.special_count
+        called = names or [f"row {row}" for row in range(len(pairs))]
         problems = [
-            f"{names[row] if names else f'row {row}'}: the completion has {len(completion)} tokens: {pairs[row][1][:60]!r}"
+            f"{called[row]}: the completion has {len(completion)} tokens: {pairs[row][1][:60]!r}"
             for row, completion in enumerate(ids[len(prompts) :])
             if len(completion) > room
         ]

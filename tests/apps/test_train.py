@@ -38,7 +38,7 @@ def test_the_same_command_again_finds_its_run_complete(
     assert RunFolder(run).last.read_bytes() == written
 
 
-def test_a_run_that_did_not_finish_is_resumed_by_the_same_command_and_by_its_folder(
+def test_a_run_that_did_not_finish_is_resumed_by_the_same_command_or_by_its_folder_unless_it_does_not_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -52,6 +52,10 @@ def test_a_run_that_did_not_finish_is_resumed_by_the_same_command_and_by_its_fol
     assert f"resuming {run}" in capsys.readouterr().err
     assert read_checkpoint(RunFolder(run).last)["global_step"] == 24
     assert runs_in(tmp_path) == [run]
+    RunStatus(state="interrupted").write(RunFolder(run))
+    assert main(["train", f"resume={run}", "module.model.head_hidden=8"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("nines: the checkpoint is of another architecture: model.head.")
     kept = yaml.safe_load(RunFolder(run).overrides.read_text())
     assert kept == [*ONE_EPOCH, "trainer.max_epochs=2"]
 

@@ -54,8 +54,17 @@ def test_scores_and_metrics_on_every_rank_equal_those_of_one_process(tmp_path: P
             np.testing.assert_allclose(found[name], alone[name], atol=1e-6)
 
 
-def test_ranks_killed_mid_epoch_resume_to_the_same_weights(tmp_path: Path) -> None:
-    overrides = ["trainer.max_epochs=2", "test=true"]
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["module.model.freeze_layers=1", "trainer.accumulate_grad_batches=2"],
+        ["dropout=r_drop", "imbalance=oversampling", "datamodule.mixture=4"],
+    ],
+    ids=["plain", "frozen_and_accumulated", "r_drop_and_oversampling"],
+)
+def test_ranks_killed_mid_epoch_resume_to_the_same_weights(tmp_path: Path, options: list[str]) -> None:
+    overrides = ["trainer.max_epochs=2", "test=true", *options]
     assert train_on_two_ranks(tmp_path / "whole", overrides) == [0, 0]
     codes = train_on_two_ranks(tmp_path / "killed", [*overrides, *killing(9)])
     assert codes == [-signal.SIGKILL] * 2

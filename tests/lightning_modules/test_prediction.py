@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from lightning_modules.prediction import Predictor, locate_checkpoint, windows
 from nines.errors import CapabilityError, CheckpointError, ConfigError, DataError
 from nines.files import write_json
 from nines.run_folder import RunFolder
+from sweeps.best import copy_best
 from tests.lightning_modules.small_classifier import fitted_checkpoint, tiny_classifier
 
 PAIRS = [
@@ -92,6 +94,16 @@ def test_the_threshold_comes_from_the_folder_and_is_unknown_without_one(run: Pat
     lone = tmp_path / "lone.ckpt"
     lone.write_bytes((run / "checkpoints" / "best.ckpt").read_bytes())
     assert Predictor.load(lone).threshold is None
+
+
+def test_the_folder_that_a_sweep_copies_its_best_trial_to_is_loaded(run: Path, tmp_path: Path) -> None:
+    RunFolder(run).config.write_text("name: best")
+    record = SimpleNamespace(folder=run, number=0, value=0.5, params={})
+    _, copied = copy_best(SimpleNamespace(best=lambda: record, name="quick", folder=tmp_path))
+    assert copied.path == tmp_path / "best"
+    predictor = Predictor.load(copied.path)
+    assert predictor.threshold == 0.25
+    np.testing.assert_array_equal(predictor.scores(PAIRS), Predictor.load(run).scores(PAIRS))
 
 
 def test_scores_are_those_of_the_module_that_was_saved(tmp_path: Path) -> None:
