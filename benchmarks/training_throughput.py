@@ -3,54 +3,85 @@
     pip install '.[benchmarks]'
     python -m benchmarks.training_throughput --rounds 3
 
-Each round trains every variant once, one after the other in one process, so that what the machine does besides hits
-all of them; the figure is the median over rounds of the ratio within a round. Only the fit is timed: no loading, no
+Each round trains every variant once, one after the other in one process; the figure is the median over rounds of the
+ratio within a round. Only the loop of the fit is timed, between the same two events on both sides: no loading, no
 tokenising, no validation.
 
-The default against the default says what a user gets. It mixes precision, bucketing and dropout, so the variants
-beside it change one thing at a time, and the last pair has equal precision and equal bucketing.
+The default against the default says what a user gets. It mixes precision, bucketing, dropout and a narrowed last
+layer, so the variants beside it change one thing at a time, and two pairs have equal precision, bucketing, dropout,
+pooling and head.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, DataCollatorWithPadding, Trainer
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    Trainer,
+    TrainerCallback,
+)
 from transformers import TrainingArguments as Arguments
 
 from apps.config import compose
 from apps.training import assemble, resolve_precision
+from benchmarks.paired import Clock, Speed, add_common_arguments, print_ratios, run_rounds, write_figures
 from datamodules.completions import LabelledCompletions
-from nines.models.weights import resolve
+from nines.models.weights import EMBEDDED_SOURCE, resolve
 from nines.run_folder import RunFolder
+
+MAX_TOKENS = 128
 
 
 class FitTimer(L.Callback):
-    """Seconds between the start and the end of training."""
+    """Times the loop of a fit."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Start the clock."""
-        self.started = time.perf_counter()
+        self.clock.start()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Stop the clock."""
-        self.seconds = time.perf_counter() - self.started
+        self.clock.stop()
 
 
-def ours(rows: int, batch: int, *overrides: str) -> float:
-    """Samples per second of one epoch of `nines train` with its default callbacks and logger."""
+class TrainTimer(TrainerCallback):  # type: ignore[misc]  # untyped in transformers
+    """Times the loop of `Trainer.train`, without what it sets up before."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+        """Start the clock."""
+        self.clock.start()
+
+    def on_train_end(self, *args: Any, **kwargs: Any) -> None:
+        """Stop the clock."""
+        self.clock.stop()
+
+
+def ours(*overrides: str, rows: int, batch: int) -> tuple[Speed, int]:
+    """One epoch of `nines train` with its default callbacks and logger.
+
+    Returns:
+        Its speed, and the number of trained parameters.
+    """
     common = [
         f"datamodule.limit_rows={rows}",
         f"datamodule.batch_size={batch}",
+        f"module.model.max_tokens={MAX_TOKENS}",
         "trainer.max_epochs=1",
         "trainer.limit_val_batches=0",
         "trainer.enable_progress_bar=false",
@@ -63,30 +94,37 @@ def ours(rows: int, batch: int, *overrides: str) -> float:
         trainer, module, data = assemble(config, folder=RunFolder(Path(folder)), extra=[timer])
         trainer.fit(module, datamodule=data)
         assert isinstance(data, LabelledCompletions)
-        return float(data.class_counts().total) / timer.seconds
+        return timer.clock.speed(data.class_counts().total), trained_parameters(module)
 
 
-def theirs(rows: int, batch: int, **options: Any) -> float:
-    """Samples per second of one epoch of transformers' Trainer at its defaults but for `options`."""
-    data = LabelledCompletions(tokenizer=str(compose("train", []).module.model.source), max_tokens=128, limit_rows=rows)
-    folder = resolve(data.tokenizer_source)
+def theirs(*, rows: int, batch: int, **options: Any) -> tuple[Speed, int]:
+    """One epoch of transformers' Trainer at its defaults but for `options`.
+
+    Returns:
+        Its speed, and the number of trained parameters.
+    """
+    data = LabelledCompletions(tokenizer=EMBEDDED_SOURCE, max_tokens=MAX_TOKENS, limit_rows=rows)
+    folder = resolve(EMBEDDED_SOURCE)
     tokenizer = AutoTokenizer.from_pretrained(str(folder))
     certain = [
         (pair, int(label))
         for pair, label in zip(data.texts("train"), data.rows("train").labels, strict=True)
         if label >= 0
     ]
+    assert len(certain) == data.class_counts().total  # both sides train on the same rows
+    tokenizer.truncation_side = "left"
     encoded = tokenizer(
         [prompt for (prompt, _), _ in certain],
         [completion for (_, completion), _ in certain],
         truncation="only_first",
-        max_length=128,
+        max_length=MAX_TOKENS,
     )
     examples = [
         {**{name: encoded[name][index] for name in encoded}, "labels": label}
         for index, (_, label) in enumerate(certain)
     ]
     model = AutoModelForSequenceClassification.from_pretrained(str(folder), num_labels=2)
+    timer = TrainTimer()
     with tempfile.TemporaryDirectory() as output:
         arguments = Arguments(
             output_dir=output,
@@ -98,73 +136,72 @@ def theirs(rows: int, batch: int, **options: Any) -> float:
             **options,
         )
         trainer = Trainer(
-            model=model, args=arguments, train_dataset=examples, data_collator=DataCollatorWithPadding(tokenizer)
+            model=model,
+            args=arguments,
+            train_dataset=examples,
+            data_collator=DataCollatorWithPadding(tokenizer),
+            callbacks=[timer],
         )
-        started = time.perf_counter()
         trainer.train()
-        return len(examples) / (time.perf_counter() - started)
+    return timer.clock.speed(len(examples)), trained_parameters(model)
 
 
-VARIANTS: dict[str, Callable[[int, int], float]] = {
-    "Trainer, defaults (fp32, shuffled)": theirs,
-    "Trainer, bf16, grouped by length": lambda rows, batch: theirs(
-        rows, batch, bf16=True, train_sampling_strategy="group_by_length"
-    ),
-    "Trainer, fp32, grouped by length": lambda rows, batch: theirs(
-        rows, batch, train_sampling_strategy="group_by_length"
-    ),
-    "nines, defaults": ours,
-    "nines, fp32": lambda rows, batch: ours(rows, batch, "trainer.precision=32-true"),
-    "nines, no bucketing": lambda rows, batch: ours(rows, batch, "datamodule.bucket_steps=1"),
-    "nines, fp32, no bucketing, the model's dropout": lambda rows, batch: ours(
-        rows, batch, "trainer.precision=32-true", "datamodule.bucket_steps=1", "dropout=model"
-    ),
-    "nines, the model's dropout": lambda rows, batch: ours(rows, batch, "dropout=model"),
-    "nines, fp32, the model's dropout": lambda rows, batch: ours(
-        rows, batch, "trainer.precision=32-true", "dropout=model"
-    ),
+def trained_parameters(model: torch.nn.Module) -> int:
+    """How many numbers the optimizer changes."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+FP32 = "trainer.precision=32-true"
+# BertForSequenceClassification reads the first token through a layer with tanh, all in the model's own dropout.
+ALIKE = ("dropout=model", "module.model.pooling=cls", "module.model.head_hidden=384")
+
+VARIANTS: dict[str, Callable[..., tuple[Speed, int]]] = {
+    "Trainer": theirs,
+    "Trainer, bucketed": partial(theirs, train_sampling_strategy="group_by_length"),
+    "Trainer, bf16, bucketed": partial(theirs, bf16=True, train_sampling_strategy="group_by_length"),
+    "nines": ours,
+    "nines, fp32": partial(ours, FP32),
+    "nines, not bucketed": partial(ours, "datamodule.bucket_steps=1"),
+    "nines, the model's dropout": partial(ours, "dropout=model"),
+    "nines, alike": partial(ours, *ALIKE),
+    "nines, alike, fp32": partial(ours, *ALIKE, FP32),
+    "nines, alike, fp32, not bucketed": partial(ours, *ALIKE, FP32, "datamodule.bucket_steps=1"),
 }
 
 RATIOS = {
-    "as each runs by default": ("nines, defaults", "Trainer, defaults (fp32, shuffled)"),
-    "equal: fp32, bucketed, the model's dropout": (
-        "nines, fp32, the model's dropout",
-        "Trainer, fp32, grouped by length",
-    ),
-    "equal: bf16, bucketed, the model's dropout": ("nines, the model's dropout", "Trainer, bf16, grouped by length"),
-    "share of bf16 in ours": ("nines, defaults", "nines, fp32"),
-    "share of bucketing in ours": ("nines, defaults", "nines, no bucketing"),
-    "share of leaving out attention dropout": ("nines, defaults", "nines, the model's dropout"),
-    "loop alone: all else as in Trainer": (
-        "nines, fp32, no bucketing, the model's dropout",
-        "Trainer, defaults (fp32, shuffled)",
-    ),
+    "as each runs by default": ("nines", "Trainer"),
+    "equal: fp32, bucketed, alike": ("nines, alike, fp32", "Trainer, bucketed"),
+    "equal: bf16, bucketed, alike": ("nines, alike", "Trainer, bf16, bucketed"),
+    "equal: fp32, not bucketed, alike": ("nines, alike, fp32, not bucketed", "Trainer"),
+    "what bf16 gives": ("nines", "nines, fp32"),
+    "what bucketing gives": ("nines", "nines, not bucketed"),
+    "what leaving out attention dropout gives": ("nines", "nines, the model's dropout"),
 }
+BRIEF = ("as each runs by default", "equal: fp32, bucketed, alike", "equal: bf16, bucketed, alike")
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Run the rounds and print samples per second and ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="paired runs; the median ratio is printed (3)")
-    parser.add_argument("--rows", type=int, default=1024, help="training rows (1024)")
-    parser.add_argument("--batch", type=int, default=32, help="rows in a batch (32)")
-    parser.add_argument("--json", type=Path, help="also write all figures here")
-    options = parser.parse_args()
-    rounds: list[dict[str, float]] = []
-    for number in range(options.rounds):
-        speeds = {}
-        for name, run in VARIANTS.items():
-            speeds[name] = run(options.rows, options.batch)
-            print(f"round {number + 1}: {name:<50} {speeds[name]:8.1f} samples/s", flush=True)
-        rounds.append(speeds)
-    print(f"\nmedian of {options.rounds} paired runs, {options.rows} rows, batch {options.batch}")
-    ratios = {}
-    for label, (ours_name, their_name) in RATIOS.items():
-        each = [speeds[ours_name] / speeds[their_name] for speeds in rounds]
-        ratios[label] = {"median": statistics.median(each), "all": each}
-        print(f"  {label:<48} {statistics.median(each):5.2f}   ({', '.join(f'{ratio:.2f}' for ratio in each)})")
-    if options.json:
-        options.json.write_text(json.dumps({"rounds": rounds, "ratios": ratios}, indent=2))
+    add_common_arguments(parser, rows=1024)
+    parser.add_argument("--brief", action="store_true", help="only default against default, and equal against equal")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    ratios = {label: RATIOS[label] for label in (BRIEF if options.brief else RATIOS)}
+    needed = {name for pair in ratios.values() for name in pair}
+    parameters: dict[str, int] = {}
+
+    def timed(name: str) -> Speed:
+        speed, parameters[name] = VARIANTS[name](rows=options.rows, batch=options.batch)
+        return speed
+
+    rounds = run_rounds({name: partial(timed, name) for name in VARIANTS if name in needed}, rounds=options.rounds)
+    figures = print_ratios(rounds, ratios)
+    print("trained parameters: " + ", ".join(f"{name} {count:,}" for name, count in parameters.items()))
+    write_figures(
+        options.json,
+        {"ratios": figures, "rounds": [{n: vars(s) for n, s in r.items()} for r in rounds], "parameters": parameters},
+    )
 
 
 if __name__ == "__main__":
