@@ -16,11 +16,11 @@ from tests.lightning_modules.small_classifier import NO_DROPOUT, tiny_trainer
 
 ROWS = 400
 EPOCHS = 3
-MAX_TOKENS = 96
-# Seen over seeds 0 to 3: log loss 0.16 to 0.20 nats below the prior's, AUROC 0.84 to 0.87.
-LOG_LOSS_MARGIN = 0.08
-AUROC_MARGIN = 0.25
-FROZEN = {"source": EMBEDDED_SOURCE, "max_tokens": MAX_TOKENS, "freeze_layers": 4}
+MAX_TOKENS = 64
+# Seen with seeds 0 and 1: log loss 0.12 and 0.13 nats below the prior's, AUROC 0.79 and 0.80.
+LOG_LOSS_MARGIN = 0.07
+AUROC_MARGIN = 0.2
+FROZEN = {"source": EMBEDDED_SOURCE, "max_tokens": MAX_TOKENS, "freeze_layers": 5}
 
 
 @pytest.fixture(scope="module", autouse=True)
