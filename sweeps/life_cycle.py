@@ -54,8 +54,7 @@ def take(sweep: Sweep) -> TrialJob | Idle:
         waiting = [row for row in _rows(sweep) if row.state == TrialState.WAITING]
         if not waiting and (repeat := slots.missing_repeat()) is not None:
             first, seed = repeat
-            names = first.params or first.system_attrs["fixed_params"]
-            _enqueue(sweep, names, {"group": first.user_attrs["group"], "seed": seed, "attempt": 0})
+            _enqueue(sweep, _names(first), {"group": first.user_attrs["group"], "seed": seed, "attempt": 0})
             waiting = [row for row in _rows(sweep) if row.state == TrialState.WAITING]
         if waiting:
             return _start_waiting(sweep, waiting[0])
@@ -155,8 +154,15 @@ def _enqueue_retry(sweep: Sweep, row: FrozenTrial, *, retries_used: int) -> None
     kept: dict[str, Any] = {key: row.user_attrs[key] for key in ("group", "seed", "folder") if key in row.user_attrs}
     kept["attempt"] = int(row.user_attrs.get("attempt", 0)) + 1
     kept |= {"retries_used": retries_used, "retry_of": row.number}
-    names = row.params or row.system_attrs.get("fixed_params", {})
-    _enqueue(sweep, names, kept, intermediate_values=row.intermediate_values)
+    _enqueue(sweep, _names(row), kept, intermediate_values=row.intermediate_values)
+
+
+def _names(row: FrozenTrial) -> Mapping[str, Any]:
+    """The row's parameters as the study calls them.
+
+    Those given beforehand come first: a worker that died while it restored them left only a part in `params`.
+    """
+    return row.system_attrs.get("fixed_params") or row.params
 
 
 def _enqueue(

@@ -111,6 +111,17 @@ def test_a_worker_that_dies_before_its_claim_costs_no_retry(make_sweep):
     assert sweep.trials()[0].params == sweep.trials()[1].params
 
 
+def test_a_worker_that_dies_while_it_restores_parameters_changes_none_of_them(make_sweep):
+    sweep = make_sweep(space={"x": "interval(0, 1)", "y": "interval(0, 1)"}, trials=1)
+    first = take(sweep)
+    finish(sweep, first.number, Outcome("failed", reason="raised"))
+    retry_failed(sweep)
+    begun = sweep.storage.get_trial_id_from_study_id_trial_number(sweep.study_id, 1)
+    sweep.storage.set_trial_state_values(begun, TrialState.RUNNING)
+    optuna.trial.Trial(sweep.study(), begun).suggest_float("x", 0, 1)
+    assert take(sweep).overrides == first.overrides
+
+
 def test_what_a_dead_workers_run_had_become_is_kept(make_sweep):
     sweep = make_sweep(trials=2)
     for end in ("completed", "pruned"):
