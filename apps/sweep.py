@@ -114,6 +114,7 @@ def status(sweep: Sweep) -> int:
     workers = live_workers(sweep)
     trials = sweep.trials()
     snapshot = Snapshot.of(trials, sweep.definition, workers=len(workers))
+    console.print(sweep.definition.question, style="bold", highlight=False)
     console.print(summary_table(trials, sweep.definition, limit=SHOWN_TRIALS))
     for row in snapshot.rows:
         if row.state == "running":

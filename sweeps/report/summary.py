@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -44,17 +45,21 @@ def summary_table(records: Sequence[TrialRecord], definition: SweepDefinition, *
     rows = ranked(records, definition)
     shown = rows if limit is None else rows[:limit]
     names = varying_keys(rows, definition) if len(rows) > 1 else [key for record in rows for key in record.params]
-    table = Table(title=definition.question or None, caption=_caption(rows, len(shown)), title_justify="left")
+    notes = {record.number: record.reason for record in shown if record.state in {"failed", "interrupted"}}
+    table = Table(caption=_caption(rows, len(shown)), box=SIMPLE_HEAD)
     table.add_column("trial", justify="right")
     if definition.seeds > 1:
         table.add_column("set/seed", justify="right")
-    table.add_column("state")
+    table.add_column("state", no_wrap=True)
     for objective in definition.objectives:
-        table.add_column(f"{objective.metric} {'↑' if objective.direction == 'maximize' else '↓'}", justify="right")
-    for name in names:
-        table.add_column(name, overflow="fold")
-    table.add_column("time", justify="right")
-    table.add_column("note", overflow="fold")
+        arrow = "↑" if objective.direction == "maximize" else "↓"
+        table.add_column(f"{objective.metric.rpartition('/')[2]} {arrow}", justify="right", min_width=8)
+    table.add_column("time", justify="right", no_wrap=True)
+    # One column for all: a column each would leave five characters to a value on eighty columns.
+    table.add_column("parameters", overflow="fold")
+    short = dict(zip(names, shortest_names(names), strict=True))
+    if any(notes.values()):
+        table.add_column("note", overflow="fold")
     chosen = best_record(records, objective=definition.objectives[0])
     for record in shown:
         best = chosen is not None and record.number == chosen.number
@@ -63,14 +68,38 @@ def summary_table(records: Sequence[TrialRecord], definition: SweepDefinition, *
             cells.append(f"{record.group}/{record.seed}")
         cells.append(record.state)
         cells += [_objective(record, index) for index in range(len(definition.objectives))]
-        cells += [format_value(record.params[name]) if name in record.params else "" for name in names]
-        cells += [format_seconds(record.seconds), record.reason]
+        cells.append(format_seconds(record.seconds))
+        cells.append(
+            " ".join(f"{short[name]}={format_value(record.params[name])}" for name in names if name in record.params)
+        )
+        if any(notes.values()):
+            cells.append(notes.get(record.number, ""))
         style = "bold" if best else ""
         # Text and not markup: a reason or a value may hold square brackets.
         texts = [Text(cell, style=style) for cell in cells]
         texts[2 if definition.seeds > 1 else 1].stylize(STATE_STYLES[record.state])
         table.add_row(*texts)
     return table
+
+
+def shortest_names(keys: Sequence[str]) -> list[str]:
+    """The last parts of dotted keys, as few as tell them apart: eighty columns hold few of the full ones.
+
+    >>> shortest_names(["module.optimizer.lr", "clipping", "module.clipping.max_norm"])
+    ['lr', 'clipping', 'max_norm']
+    """
+
+    def last(key: str, parts: int) -> str:
+        return ".".join(key.split(".")[-parts:])
+
+    return [
+        next(
+            last(key, parts)
+            for parts in range(1, key.count(".") + 2)
+            if parts > key.count(".") or [last(other, parts) for other in keys].count(last(key, parts)) == 1
+        )
+        for key in keys
+    ]
 
 
 def _value(record: TrialRecord) -> float:
