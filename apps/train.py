@@ -92,10 +92,10 @@ def _print_results(folder: RunFolder) -> None:
         metrics = read_json(folder.metrics)["metrics"]
         for name in HEADLINES:
             if name in metrics:
-                print(f"  {name:<32} {metrics[name]:.4f}")
-    print(f"  everything of this run           {folder.path}")
-    print(f"  look at its curves               nines tensorboard {folder.path}")
-    print(f"  score your own pairs             nines predict {folder.path} pairs.jsonl")
+                print(f"  {name:<36} {metrics[name]:.4f}")
+    print(f"  everything of this run               {folder.path}")
+    print(f"  look at its curves                   nines tensorboard {folder.path}")
+    print(f"  score your own pairs                 nines predict {folder.path} pairs.jsonl")
 
 
 HEADLINES = (
@@ -106,6 +106,7 @@ HEADLINES = (
     "test/average_precision",
     "test/natural/fnr",
     "test/natural/fnr_upper",
+    "test/natural/fnr_unsure_as_injurious",
     "test/natural/fpr",
 )
 

@@ -29,7 +29,7 @@ from callbacks.trial_reporting import Pruned, Reporter, TrialReporting
 from lightning_modules.checkpoint_io import AtomicCheckpointIO
 from nines.errors import CheckpointError
 from nines.files import read_json, write_json, write_text
-from nines.models.precision import cpu_has_native_bf16
+from nines.models.precision import default_precision
 from nines.run_folder import RunFolder, RunStatus
 
 
@@ -180,9 +180,9 @@ def resolve_precision(config: DictConfig) -> None:
     if config.trainer.get("precision") != "auto":
         return
     accelerator = config.trainer.get("accelerator", "auto")
-    cuda = torch.cuda.is_available() and accelerator in {"auto", "gpu", "cuda"}
-    native = torch.cuda.is_bf16_supported(including_emulation=False) if cuda else cpu_has_native_bf16()
-    config.trainer.precision = "bf16-mixed" if native else "32-true"
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    config.trainer.precision = default_precision(accelerator)
 
 
 def _scalars(trainer: Trainer) -> dict[str, float]:

@@ -133,7 +133,7 @@ def with_targets(collate: Collate, targets: NDArray[np.float32], weights: NDArra
     Args:
         collate: Rows to the encoder's inputs.
         targets: `(rows,)`, one for each row of the split: 1 injurious, 0 safe, between for soft labels, -1 unsure.
-        weights: `(rows,)`, of the loss in training, of the natural distribution in evaluation.
+        weights: `(rows,)`, of the loss; in evaluation 0 for unsure rows and 1 for the others.
     """
 
     def collate_with_targets(rows: NDArray[np.int64]) -> Batch:

@@ -7,7 +7,7 @@ which DDP needs in training and, because it broadcasts buffers in each forward p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -147,12 +147,6 @@ class EvaluationOrder:
         """The batches of this rank."""
         rows = _by_length(np.arange(len(self.lengths)), -self.lengths)
         return [self.ranks.share(step) for step in np.array_split(rows, self.steps)]
-
-
-def padding_share(batches: Sequence[Rows], lengths: NDArray[np.int64]) -> float:
-    """Share of the tokens in `batches`, each padded to its longest row, that are padding; in [0, 1)."""
-    padded = sum(len(batch) * int(lengths[batch].max()) for batch in batches)
-    return 1.0 - sum(int(lengths[batch].sum()) for batch in batches) / padded
 
 
 def _steps(rows: int, batch_size: int, world_size: int, *, drop_last: bool) -> int:

@@ -36,5 +36,6 @@ def default_precision(accelerator: str) -> str:
     if accelerator in {"cuda", "gpu"}:
         import torch
 
-        return "bf16-mixed" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "32-true"
+        native = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16-mixed" if native else "32-true"
     return "32-true"

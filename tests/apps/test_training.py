@@ -139,7 +139,7 @@ def test_precision_is_bf16_only_where_the_device_computes_it(monkeypatch: pytest
     resolve_precision(config)
     assert config.trainer.precision == ("bf16-mixed" if cpu_has_native_bf16() else "32-true")
     for native, expected in ((True, "bf16-mixed"), (False, "32-true")):
-        monkeypatch.setattr("apps.training.cpu_has_native_bf16", lambda native=native: native)
+        monkeypatch.setattr("nines.models.precision.cpu_has_native_bf16", lambda native=native: native)
         config.trainer.precision = "auto"
         resolve_precision(config)
         assert config.trainer.precision == expected

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datamodules.order import EvaluationOrder, Ranks, TrainingOrder, padding_share
+from datamodules.order import EvaluationOrder, Ranks, TrainingOrder
 from nines.errors import ConfigError
 
 SHAPES = st.tuples(
@@ -119,6 +119,12 @@ def test_a_row_meets_most_others_over_the_epochs_however_few_there_are(rows: int
     batches = [batch.tolist() for epoch in range(2000) for batch in order.batches(epoch)]
     met = {(one, other) for batch in batches for one in batch for other in batch}
     assert len(met) >= 0.9 * rows * rows, "only the longest and the shortest rows may stay apart"
+
+
+def padding_share(batches: list[np.ndarray], lengths: np.ndarray) -> float:
+    """Share of the tokens that are padding when each batch is padded to its longest row."""
+    padded = sum(len(batch) * int(lengths[batch].max()) for batch in batches)
+    return 1.0 - sum(int(lengths[batch].sum()) for batch in batches) / padded
 
 
 def test_sorting_by_length_takes_most_of_the_padding_away() -> None:
