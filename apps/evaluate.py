@@ -120,22 +120,25 @@ def _baselines(data: LabelledCompletions, *, source: str, max_tokens: int, confi
 
 
 def headline_table(results: dict[str, dict[str, Evaluation]]) -> Table:
-    """The figures to look at first: each scorer on each test set and population, unsure rows left out."""
+    """The figures to look at first: each scorer on each test set and population, unsure rows under both bounds."""
     from rich.table import Table
 
     table = Table(title="test sets, at the threshold fixed on validation data", caption=NOTE)
     for heading in ("set", "population", "scorer", *FIGURES):
         table.add_column(heading, no_wrap=heading.endswith("[95 %]"))
     for split in (name for name in next(iter(results.values())) if name != "valid"):
-        populations = list(dict.fromkeys(entry.population for entry in results["classifier"][split].populations))
+        entries = results["classifier"][split].populations
+        populations = list(dict.fromkeys(entry.population for entry in entries))
         # A set of one source is the same rows twice, as "all" and by its name.
-        for population in populations[:1] if len(populations) == 2 else populations:
+        shown = populations[:1] if len(populations) == 2 else populations
+        for bound in (entry for entry in entries if entry.population in shown):
+            name = bound.population if bound.unsure == "dropped" else f"{bound.population}, unsure as injurious"
             for scorer, splits in results.items():
-                entry = splits[split].of(population)
+                entry = splits[split].of(bound.population, unsure=bound.unsure)
                 own = "–" if entry.fnr_at_own_threshold is None else str(entry.fnr_at_own_threshold)
                 rates = (str(entry.fnr), f"{entry.fnr.events} of {entry.fnr.items}", str(entry.fpr), own)
                 ranking = (f"{entry.auroc:.3f}", f"{entry.average_precision:.3f}")
-                table.add_row(split, population, scorer, *rates, *ranking)
+                table.add_row(split, name, scorer, *rates, *ranking)
             table.add_section()
     return table
 

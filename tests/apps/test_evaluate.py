@@ -78,6 +78,21 @@ def test_figures_equal_those_of_scikit_learn_over_the_predictors_scores(
         assert found["fnr"]["estimate"] == pytest.approx(missed, abs=1e-9)
 
 
+def test_the_printed_table_gives_both_bounds_for_unsure_rows(
+    run: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["baselines=false", f"output={tmp_path}"]
+    assert main(["evaluate", f"classifier={run}", f"path={data}", *options]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    entries = json.loads((tmp_path / "evaluation.json").read_text())["results"]["classifier"]["test"]["populations"]
+    natural = [entry["fnr"] for entry in entries if entry["population"] == "natural"]
+    assert len(natural) == 2
+    assert natural[0]["items"] < natural[1]["items"]
+    for fnr in natural:
+        assert f"{fnr['events']} of {fnr['items']}" in printed
+    assert "unsure" in printed
+
+
 @pytest.mark.parametrize("scorer", SCORERS)
 def test_each_threshold_accepts_the_asked_share_of_natural_safe_validation_rows(
     evaluated: dict[str, Any], scorer: str
