@@ -166,10 +166,14 @@ def fingerprint(source: str) -> str:
     return _content_hash(stamps)
 
 
+_HASH_VERSION = 1
+"""Part of every remembered hash's name: raise it when the hash is computed in another way."""
+
+
 @lru_cache(maxsize=16)
 def _content_hash(stamps: tuple[tuple[str, int, int], ...]) -> str:
     """The hash of the files' content, remembered on disk by path, size and time, since large weights take seconds."""
-    key = hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:24]
+    key = hashlib.sha256(json.dumps([_HASH_VERSION, stamps]).encode()).hexdigest()[:24]
     memo = weights_folder() / "fingerprints" / f"{key}.json"
     if memo.is_file():
         return str(json.loads(memo.read_text(encoding="utf-8"))["fingerprint"])
