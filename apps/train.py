@@ -7,11 +7,13 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps.config import compose, differences_from_defaults
 from nines.errors import ConfigError
+from nines.folder_lock import lock_folder
 from nines.run_folder import RunFolder, RunStatus, run_name
 
 if TYPE_CHECKING:
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 # Keys that say where or how a run is executed, not what it computes.
 NOT_IDENTITY = ("runs", "resume", "name", "logger", "trainer.enable_progress_bar", "trainer.log_every_n_steps")
+
+
+# The process before may still be ending: Ctrl-C and the same command again come within a second.
+LOCK_SECONDS = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,13 +43,18 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{folder.path} is complete; remove the folder to train it again")
             _print_results(folder)
         return 0
-    if _speaks():
-        start = f"resuming {folder.path} from {folder.last}" if folder.last.exists() else f"training in {folder.path}"
-        print(start, file=sys.stderr)
-    from apps.training import train
+    with ExitStack() as held:
+        if _speaks():
+            held.enter_context(lock_folder(folder.path, wait_seconds=LOCK_SECONDS))
+            folder.clear_leftovers()
+            start = (
+                f"resuming {folder.path} from {folder.last}" if folder.last.exists() else f"training in {folder.path}"
+            )
+            print(start, file=sys.stderr)
+        from apps.training import train
 
-    started = time.monotonic()
-    train(config, folder=folder, overrides=overrides)
+        started = time.monotonic()
+        train(config, folder=folder, overrides=overrides)
     if _speaks():
         print(f"done in {time.monotonic() - started:.0f} s", file=sys.stderr)
         _print_results(folder)

@@ -82,6 +82,11 @@ class RunFolder:
         """Standard output and error of a run that a sweep started."""
         return self.path / "log.txt"
 
+    def clear_leftovers(self) -> None:
+        """Remove the temporary files of a process that was killed while writing. Only for who holds the folder."""
+        for leftover in self.path.rglob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
+
 
 @dataclasses.dataclass(frozen=True)
 class RunStatus:

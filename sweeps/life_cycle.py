@@ -8,7 +8,9 @@ slot is done when one of its rows is completed or pruned, and its rows share one
 from __future__ import annotations
 
 import enum
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -16,6 +18,7 @@ from filelock import FileLock
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
+from nines.folder_lock import is_locked
 from nines.run_folder import RunFolder
 from sweeps.claims import Claim
 from sweeps.outcome import Outcome, read_outcome
@@ -26,6 +29,8 @@ from sweeps.study import Sweep
 from sweeps.trial import TrialJob
 
 CANCELLED = "cancelled"
+# A running trial writes its status several times a minute, but for one long validation or a first set-up.
+FOREIGN_SILENCE_SECONDS = 900.0
 
 
 class Idle(enum.Enum):
@@ -78,7 +83,7 @@ def settle_dead(sweep: Sweep) -> list[int]:
         stored = row.user_attrs.get("claim")
         if stored is None:
             outcome = Outcome("failed", reason="its worker died before it started", retry=True)
-        elif not Claim.read(stored).alive():
+        elif _abandoned(row, Claim.read(stored), sweep.folder / row.user_attrs["folder"]):
             outcome = read_outcome(RunFolder(sweep.folder / row.user_attrs["folder"]), sweep.definition.objectives)
             if outcome.state in ("failed", "interrupted"):
                 host = Claim.read(stored).host
@@ -142,6 +147,20 @@ def retry_failed(sweep: Sweep) -> list[int]:
 
 def _rows(sweep: Sweep) -> Sequence[FrozenTrial]:
     return sweep.storage.get_all_trials(sweep.study_id, deepcopy=False)
+
+
+def _abandoned(row: FrozenTrial, claim: Claim, folder: Path) -> bool:
+    """Whether nobody runs the trial any more.
+
+    A process of another machine (or of a container that came back under another name) cannot be asked. It counts as
+    gone when nobody holds the run folder and the folder has been silent for longer than any step or validation takes.
+    """
+    if claim.here():
+        return not claim.alive()
+    status = RunFolder(folder).status
+    begun = row.datetime_start.timestamp() if row.datetime_start else 0.0
+    spoken = max(begun, status.stat().st_mtime if status.exists() else 0.0)
+    return time.time() - spoken > FOREIGN_SILENCE_SECONDS and not is_locked(folder)
 
 
 def _released(row: FrozenTrial) -> bool:

@@ -75,8 +75,8 @@ class Slots:
         prunes = self.definition.pruner["name"] != "none"
         for group in sorted({group for group, _ in self.newest}):
             first = self.newest.get((group, 0))
-            if first is None or group >= self.groups:
-                continue
+            if first is None or group >= self.groups or first.state == TrialState.FAIL:
+                continue  # what fails with one seed fails with the others; `retry` starts it again
             if prunes and (first.state == TrialState.PRUNED or not first.state.is_finished()):
                 continue
             for seed in range(1, self.definition.seeds):

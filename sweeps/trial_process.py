@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
-import fcntl
 import gc
 import os
 import signal
@@ -15,9 +14,10 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import NoReturn, TypeAlias
 
-from nines.errors import NinesError, StorageError
+from nines.errors import NinesError
+from nines.folder_lock import lock_folder
 from nines.run_folder import RunFolder, RunStatus, State
 from sweeps.trial import TrialJob
 
@@ -84,7 +84,8 @@ def _child(job: TrialJob, run_trial: RunTrial, *, threads: int, worker: int) -> 
 
 def _run(job: TrialJob, run_trial: RunTrial, *, folder: RunFolder, threads: int) -> int:
     try:
-        lock = _lock_folder(folder.path)
+        lock = lock_folder(folder.path, wait_seconds=FOLDER_LOCK_SECONDS)
+        folder.clear_leftovers()
         _set_threads(threads)
         run_trial(job)
         lock.close()
@@ -117,21 +118,6 @@ def _redirect_output(log: Path) -> None:
     # The worker's objects may be captured or unbuffered otherwise; these write lines where the descriptors lead.
     sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
-
-
-def _lock_folder(folder: Path) -> Any:
-    """Hold the run folder for as long as this process lives; a former holder that is just dying is waited for."""
-    file = (folder / ".lock").open("w")
-    end = time.monotonic() + FOLDER_LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            if time.monotonic() > end:
-                raise StorageError(f"another process still runs in {folder}; end it first") from error
-            time.sleep(0.1)
-        else:
-            return file
 
 
 def _set_threads(threads: int) -> None:

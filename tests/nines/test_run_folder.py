@@ -42,3 +42,13 @@ def test_all_paths_lie_inside_the_folder(tmp_path: Path) -> None:
     ]
     assert all(tmp_path in getattr(folder, name).parents for name in names)
     assert len({getattr(folder, name) for name in names}) == len(names)
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.checkpoints.mkdir()
+    folder.last.write_bytes(b"whole")
+    (folder.checkpoints / ".last.ckpt.123.tmp").write_bytes(b"half")
+    (tmp_path / ".status.json.9.tmp").write_text("{")
+    folder.clear_leftovers()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["checkpoints", "last.ckpt"]

@@ -1,4 +1,5 @@
 import multiprocessing
+import time
 from typing import Any
 
 import optuna
@@ -6,6 +7,7 @@ import pytest
 from optuna.trial import TrialState
 
 from nines.files import write_json
+from nines.folder_lock import lock_folder
 from nines.run_folder import RunFolder, RunStatus
 from sweeps.claims import Claim
 from sweeps.life_cycle import Idle, finish, retry_failed, settle_dead, take
@@ -241,3 +243,27 @@ def test_of_several_lookers_exactly_one_fails_a_dead_trial(make_sweep):
 def test_a_seed_of_the_user_holds_when_there_are_no_repeats(make_sweep):
     assert "seed=7" in take(make_sweep(trials=1, train=["seed=7"])).overrides
     assert "seed=0" not in take(make_sweep(trials=2, train=["seed=7"])).overrides
+
+
+@pytest.mark.parametrize(("silent", "held", "gone"), [(True, False, True), (True, True, False), (False, False, False)])
+def test_a_trial_of_another_machine_is_gone_when_its_folder_is_silent_and_free(
+    make_sweep, silent, held, gone, monkeypatch
+):
+    monkeypatch.setattr("sweeps.life_cycle.FOREIGN_SILENCE_SECONDS", 100.0 if not silent else 0.2)
+    sweep = make_sweep(trials=1)
+    job = take(sweep)
+    sweep.storage.set_trial_user_attr(job.trial_id, "claim", {**DEAD, "host": "elsewhere"})
+    folder = RunFolder(job.folder)
+    RunStatus("running").write(folder)
+    time.sleep(0.3)
+    lock = lock_folder(folder.path) if held else None
+    assert settle_dead(sweep) == ([job.number] if gone else [])
+    if lock is not None:
+        lock.close()
+
+
+def test_the_other_seeds_of_a_set_that_fails_are_not_tried(make_sweep):
+    sweep = make_sweep(trials=2, seeds=3)
+    job = take(sweep)
+    finish(sweep, job.number, Outcome("failed", reason="bad parameters"))
+    assert len(drain(sweep)) == 3
