@@ -57,7 +57,7 @@ class FitTimer(L.Callback):
         self.clock.stop()
 
 
-class TrainTimer(TrainerCallback):  # type: ignore[misc]  # untyped in transformers
+class TrainTimer(TrainerCallback):
     """Times the loop of `Trainer.train`, without what it sets up before."""
 
     def __init__(self) -> None:

@@ -51,6 +51,17 @@ PARTS = (
     ("lightning_modules.classifier", "use_trunk_cache", "  open the trunk cache"),
 )
 
+# The same after the last step; validation with the best weights is what remains.
+LAST_PARTS = (
+    ("callbacks.reliability", "draw_all", "  lay figures out"),
+    ("callbacks.reliability", "as_image", "  draw figures"),
+    ("callbacks.reliability", "save_png", "  save figures"),
+    ("callbacks.hyperparameter_table", "write_record", "  write the table's row"),
+    ("lightning_modules.classifier", "classification_metrics", "  metrics"),
+)
+
+FIRST_STEP = "from the fork to the first step"
+
 Stages = dict[str, tuple[float, float]]
 """Name to seconds by the wall clock and of processor time."""
 
@@ -68,7 +79,7 @@ class Recorder(L.Callback):
     ) -> None:
         """The first step begins."""
         now = (time.monotonic() - self.forked, time.process_time())
-        self.stages.setdefault("from the fork to the first step", now)
+        self.stages.setdefault(FIRST_STEP, now)
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -76,8 +87,8 @@ class Recorder(L.Callback):
         """The last step, if no other follows, has ended."""
         self.last_step = (time.monotonic(), time.process_time())
 
-    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function`, whose calls add up under `name` until the first step."""
+    def timed(self, name: str, function: Callable[..., Any], *, started: bool) -> Callable[..., Any]:
+        """`function`, whose calls before the first step (or after it, if `started`) add up under `name`."""
 
         @functools.wraps(function, updated=())
         def call(*arguments: Any, **keywords: Any) -> Any:
@@ -85,7 +96,7 @@ class Recorder(L.Callback):
             try:
                 return function(*arguments, **keywords)
             finally:
-                if "from the fork to the first step" not in self.stages:
+                if (FIRST_STEP in self.stages) == started:
                     before = self.stages.get(name, (0.0, 0.0))
                     self.stages[name] = (
                         before[0] + time.monotonic() - wall,
@@ -99,10 +110,11 @@ def timed_trial(job: TrialJob, *, forked: float) -> None:
     """`apps.train.run_trial`, in the forked process, with its stages written to the run folder."""
     recorder = Recorder(forked)
     recorder.stages["fork"] = (time.monotonic() - forked, time.process_time())
-    for module_name, attribute, name in PARTS:
-        module = importlib.import_module(module_name)
-        setattr(module, attribute, recorder.timed(name, getattr(module, attribute)))
-    training = importlib.import_module("apps.training")
+    for parts, started in ((PARTS, False), (LAST_PARTS, True)):
+        for module_name, attribute, name in parts:
+            module = importlib.import_module(module_name)
+            setattr(module, attribute, recorder.timed(name, getattr(module, attribute), started=started))
+    training: Any = importlib.import_module("apps.training")
     training.assemble = functools.partial(training.assemble, extra=[recorder])
     run_trial(job)
     wall, processor = recorder.last_step
@@ -154,7 +166,7 @@ def main(arguments: list[str] | None = None) -> None:
             f"  {name:<36} {statistics.median(wall):6.3f} {statistics.median(processor):6.3f}"
             f"   wall {min(wall):.3f} to {max(wall):.3f}"
         )
-    whole = statistics.median(each["from the fork to the first step"][1] for each in stages)
+    whole = statistics.median(each[FIRST_STEP][1] for each in stages)
     print(f"start-up takes {whole:.2f} s of processor time; the target is {TARGET_SECONDS} s")
     write_figures(options.json, {"trials": stages})
 
