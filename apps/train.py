@@ -43,6 +43,12 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{folder.path} is complete; remove the folder to train it again")
             _print_results(folder)
         return 0
+    from apps.training import resolve_precision, train
+    from apps.validation import validate
+
+    # Before anything is written: a mistake leaves no folder behind.
+    resolve_precision(config)
+    validate(config)
     with ExitStack() as held:
         if _speaks():
             held.enter_context(lock_folder(folder.path, wait_seconds=LOCK_SECONDS))
@@ -51,8 +57,6 @@ def run(arguments: argparse.Namespace) -> int:
                 f"resuming {folder.path} from {folder.last}" if folder.last.exists() else f"training in {folder.path}"
             )
             print(start, file=sys.stderr)
-        from apps.training import train
-
         started = time.monotonic()
         train(config, folder=folder, overrides=overrides)
     if _speaks():
