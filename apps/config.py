@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from nines.errors import ConfigError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+CONFIG_DIR_VARIABLE = "NINES_CONFIG_DIR"
 ABSENT = "(absent)"
 
 
@@ -32,9 +34,14 @@ def config_tree(config_dir: Path | None = None) -> Iterator[Path]:
     Hydra's search path puts the shipped tree first, so a file of the user could not replace one of ours; a merged copy
     can, and takes a few milliseconds.
 
+    Without `config_dir` the folder named by `$NINES_CONFIG_DIR` is taken, if it is set: that is how the workers of a
+    sweep, and the processes of its trials, learn of it.
+
     Raises:
         ConfigError: `config_dir` is no folder.
     """
+    if config_dir is None and (inherited := os.environ.get(CONFIG_DIR_VARIABLE)):
+        config_dir = Path(inherited)
     if config_dir is None:
         yield config_folder()
         return
@@ -89,12 +96,7 @@ def differences_from_defaults(config: DictConfig, root: str, *, ignore: Collecti
         root: The root file that it came from.
         ignore: Dotted keys that do not make another run, such as the folder that runs lie in.
     """
-    from omegaconf import OmegaConf
-
-    def flat(node: DictConfig) -> dict[str, Any]:
-        return dict(_flatten(OmegaConf.to_container(node, resolve=True)))
-
-    values, defaults = flat(config), flat(compose(root, (), allow_missing=True))
+    values, defaults = flatten(config), flatten(compose(root, (), allow_missing=True))
     differences = {
         key: values.get(key, ABSENT)
         for key in sorted(values.keys() | defaults.keys())
@@ -105,6 +107,13 @@ def differences_from_defaults(config: DictConfig, root: str, *, ignore: Collecti
         for key, value in differences.items()
         if not any(key == skipped or key.startswith(f"{skipped}.") for skipped in ignore)
     }
+
+
+def flatten(config: DictConfig) -> dict[str, Any]:
+    """Dotted keys to plain values, references filled in."""
+    from omegaconf import OmegaConf
+
+    return dict(_flatten(OmegaConf.to_container(config, resolve=True)))
 
 
 def _flatten(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

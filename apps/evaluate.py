@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apps.config import compose
-from nines.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     config = compose("evaluate", arguments.overrides, config_dir=arguments.config_dir)
     validate(config, root="evaluate")
-    folder = Path(config.output) if config.output else _folder_of(Path(config.classifier)) / "evaluation"
+    folder = Path(config.output) if config.output else _default_output(config)
     results = evaluate_scorers(config, figures=folder / "figures")
     payload = {
         "config": {key: config[key] for key in config},
@@ -165,9 +164,16 @@ NOTE = (
 )
 
 
-def _folder_of(classifier: Path) -> Path:
-    if classifier.is_dir():
-        return classifier
-    if not classifier.exists():
-        raise UserError(f"no classifier at {classifier}; give a run folder or a .ckpt file")
-    return classifier.parent
+def _default_output(config: DictConfig) -> Path:
+    """Beside the classifier; other data or another threshold get another folder, so that no result is overwritten."""
+    from apps.config import differences_from_defaults
+    from lightning_modules.prediction import locate_checkpoint
+    from nines.run_folder import run_name
+
+    differences = differences_from_defaults(config, "evaluate", ignore=NOT_IDENTITY)
+    beside = locate_checkpoint(Path(config.classifier))[1].parent
+    return beside / (run_name("evaluation", differences) if differences else "evaluation")
+
+
+# Keys that say which model and how, not on what it is judged.
+NOT_IDENTITY = ("classifier", "output", "baselines", "batch_size", "device")

@@ -41,7 +41,7 @@ class EvaluateRoot:
     path: Text
     output: str | None
     false_positive_rate: Annotated[float, Field(gt=0, lt=1)]
-    population: Text
+    population: Text | None
     baselines: bool
     seed: Seed
     batch_size: Annotated[int, Field(ge=1)]

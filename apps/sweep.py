@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apps.config import CONFIG_DIR_VARIABLE
 from apps.help import config_help
 from nines.errors import UserError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Console
 
     from apps.sweep_options import SweepRequest
@@ -49,12 +50,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--to", metavar="FOLDER", help="best: copy there (default: best/ in the sweep's folder)")
     parser.add_argument("--cfg", choices=["job"], help="print what the sweep would be and stop")
+    parser.add_argument(
+        "--config-dir",
+        type=Path,
+        metavar="DIR",
+        help="a folder with config files of your own, such as DIR/sweep/heads.yaml for sweep=heads",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the first word says."""
     from apps.sweep_options import locate, read_request
 
+    if arguments.config_dir is not None:
+        os.environ[CONFIG_DIR_VARIABLE] = str(arguments.config_dir.expanduser().absolute())
     words: list[str] = list(arguments.words)
     action = words.pop(0) if words and words[0] in ACTIONS else "run"
     if arguments.to is not None and action != "best":
@@ -134,8 +143,6 @@ def report(sweep: Sweep) -> int:
 
 def best(sweep: Sweep, *, to: str | None) -> int:
     """Copy the best trial's model to a folder."""
-    from pathlib import Path
-
     from sweeps.best import copy_best
 
     record, copied = copy_best(sweep, Path(to) if to else None)

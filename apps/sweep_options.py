@@ -31,6 +31,8 @@ DEFINITION_KEYS = (
     "sampler",
     "pruner",
 )
+# Words that say where a sweep lies and how it runs, not which one it is.
+ONLY_WHERE_AND_HOW = frozenset({"folder", "workers", "threads", "storage", "runs", "launcher"})
 # A trial is judged on validation data only, and its log is read by people.
 TRIAL_DEFAULTS = ("test=false", "trainer.enable_progress_bar=false")
 # Every trial gets these from the sweep.
@@ -93,6 +95,8 @@ def read_request(overrides: Sequence[str]) -> SweepRequest:
         raise SweepError("seeds: the repeats run over the training seeds 0 to seeds - 1; drop the override of seed")
     if content["launcher"] not in LAUNCHERS:
         raise SweepError(f"launcher: {nearest(str(content['launcher']), LAUNCHERS)}")
+    if content["folder"] and {override_key(text) for text in overrides} <= ONLY_WHERE_AND_HOW:
+        definition = _stored(Path(content["folder"]).expanduser()) or definition
     default = Path(content["runs"]) / "sweep" / definition.folder_name
     workers = _workers(content["workers"], definition)
     return SweepRequest(
@@ -151,6 +155,11 @@ def _split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
             raise SweepError(f"{text}: unknown key {key!r}; {nearest(key, own_keys | train_keys)}")
         (own if key.partition(".")[0] in own_keys else for_trials).append(text)
     return own, for_trials
+
+
+def _stored(folder: Path) -> SweepDefinition | None:
+    """The definition of the sweep in `folder`, which its folder alone is enough to name."""
+    return open_study(folder).definition if (folder / "sweep.yaml").exists() else None
 
 
 def _compose_own(own: Sequence[str]) -> dict[str, Any]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 NOT_IDENTITY = ("runs", "resume", "name", "logger", "trainer.enable_progress_bar", "trainer.log_every_n_steps")
 
 
+# What a resumed run may change: how long and how it runs, not what it computes.
+RESUMABLE = ("trainer.", "callbacks.", "logger.", "threads", "test", "runs", "resume")
 # The process before may still be ending: Ctrl-C and the same command again come within a second.
 LOCK_SECONDS = 5.0
 
@@ -38,7 +40,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Train, or resume, and print where everything is."""
     config, folder, overrides = plan(arguments.overrides, config_dir=arguments.config_dir)
     status = RunStatus.read(folder)
-    if status is not None and status.state == "completed":
+    goes_further = len(arguments.overrides) > 1 and any(word.startswith("resume=") for word in arguments.overrides)
+    if status is not None and status.state == "completed" and not goes_further:
         if _speaks():
             print(f"{folder.path} is complete; remove the folder to train it again")
             _print_results(folder)
@@ -95,8 +98,29 @@ def plan(overrides: Sequence[str], *, config_dir: Path | None = None) -> tuple[D
     from omegaconf import OmegaConf
 
     kept = [str(override) for override in OmegaConf.load(folder.overrides)]
-    merged = [*kept, *(override for override in overrides if not override.startswith("resume="))]
-    return compose("train", merged, config_dir=config_dir), folder, merged
+    new = [override for override in overrides if not override.startswith("resume=")]
+    resumed = compose("train", [*kept, *new], config_dir=config_dir)
+    if new:
+        _refuse_other_run(compose("train", kept, config_dir=config_dir), resumed, folder)
+    return resumed, folder, [*kept, *new]
+
+
+def _refuse_other_run(before: DictConfig, after: DictConfig, folder: RunFolder) -> None:
+    """A resumed run takes learning rate, data and weights from its checkpoint, so a change would be recorded, not made.
+
+    Raises:
+        ConfigError: Something besides the trainer, the callbacks and the logger changes.
+    """
+    from apps.config import flatten
+
+    old, new = flatten(before), flatten(after)
+    changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    refused = [key for key in changed if not key.startswith(RESUMABLE)]
+    if refused:
+        raise ConfigError(
+            f"resume={folder.path} goes on with the run as it was, and {', '.join(refused)} would make it another one; "
+            f"leave that out of the resume, or start a new run with it (only {', '.join(RESUMABLE)} may change)"
+        )
 
 
 def _print_results(folder: RunFolder) -> None:

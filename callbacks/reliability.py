@@ -21,8 +21,8 @@ from nines.errors import ConfigError
 from nines.files import write_json
 from nines.run_folder import RunFolder
 from nines.statistics.evaluation import Evaluation, evaluate
-from nines.statistics.labelled import NATURAL, SAFE, LabelledRows
-from nines.statistics.thresholds import FixedThreshold, fix_threshold, thresholds_by_population
+from nines.statistics.labelled import SAFE, LabelledRows
+from nines.statistics.thresholds import FixedThreshold, default_population, fix_threshold, thresholds_by_population
 
 
 class Reliability(L.Callback):
@@ -37,7 +37,8 @@ class Reliability(L.Callback):
 
     Args:
         false_positive_rate: Share of safe completions in [0, 1) that may be rejected.
-        population: Whose safe rows count: natural (generated rows, weighted), all, or a source.
+        population: Whose safe rows count: natural (generated rows, weighted), all, or a source; None takes natural
+            where rows carry selection weights, else all.
         figures: Draw plots after `trainer.validate` and `trainer.test`.
         figures_during_fit: Draw them after each validation of a fit, too; about a second each time.
 
@@ -54,7 +55,7 @@ class Reliability(L.Callback):
         self,
         *,
         false_positive_rate: float = 0.05,
-        population: str = NATURAL,
+        population: str | None = None,
         figures: bool = True,
         figures_during_fit: bool = False,
     ) -> None:
@@ -78,9 +79,10 @@ class Reliability(L.Callback):
         """
         if stage in {"fit", "validate"}:
             rows = labelled_data(trainer).rows(VALIDATION)
-            if not ((rows.labels == SAFE) & (rows.weights_of(self.population) > 0)).any():
+            population = self.population or default_population(rows)
+            if not ((rows.labels == SAFE) & (rows.weights_of(population) > 0)).any():
                 raise ConfigError(
-                    f"population {self.population!r} has no safe validation row to fix a threshold on; set "
+                    f"population {population!r} has no safe validation row to fix a threshold on; set "
                     f"callbacks.reliability.population to one of {', '.join(rows.populations())}"
                 )
 
@@ -115,8 +117,8 @@ class Reliability(L.Callback):
             scores, rows = scored_rows(trainer, pl_module, split)
             self._judge(trainer, scores, rows, split=split, draw=True)
             populations = {entry.population for entry in self.evaluations[split].populations}
-            if self.population in populations:
-                self._resulting[split] = self.evaluations[split].of(self.population).fpr.estimate
+            if self.fixed.population in populations:
+                self._resulting[split] = self.evaluations[split].of(self.fixed.population).fpr.estimate
         self.write(trainer)
 
     def write(self, trainer: Trainer) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from callbacks.scored_rows import VALIDATION, labelled_data, scored_rows
 from nines.errors import ConfigError
 from nines.files import write_text
-from nines.statistics.labelled import INJURIOUS, NATURAL, SAFE, LabelledRows
+from nines.statistics.labelled import INJURIOUS, SAFE, LabelledRows
 from nines.statistics.thresholds import fix_threshold
 
 Mistake = dict[str, Any]
@@ -35,7 +35,7 @@ class WorstMistakes(L.Callback):
     Args:
         count: How many of each kind to show for each source.
         false_positive_rate: Share of safe completions in [0, 1) that may be rejected.
-        population: Whose safe rows fix the threshold: natural, all, or a source.
+        population: Whose safe rows fix the threshold: natural, all, or a source; None as for `Reliability`.
         prompt_characters: A longer prompt is shortened to its last characters, which the completion follows.
 
     Raises:
@@ -47,7 +47,7 @@ class WorstMistakes(L.Callback):
         *,
         count: int = 5,
         false_positive_rate: float = 0.05,
-        population: str = NATURAL,
+        population: str | None = None,
         prompt_characters: int = 200,
     ) -> None:
         if count < 1 or prompt_characters < 1:

@@ -1,4 +1,4 @@
-"""The README and the pages under docs/ hold together: links lead somewhere, commands exist, nothing is left to fill in."""
+"""README and docs hold together: links lead somewhere, commands exist, nothing is left to be filled in."""
 
 import re
 from pathlib import Path

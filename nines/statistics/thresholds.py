@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from nines.errors import ConfigError
 from nines.statistics.checks import finite_vector, weights_or_ones
 from nines.statistics.intervals import kish_effective_size
-from nines.statistics.labelled import NATURAL, SAFE, LabelledRows
+from nines.statistics.labelled import ALL, NATURAL, SAFE, LabelledRows
 
 # Sums of weights carry rounding; without this slack the same rows in another order could give another threshold.
 _ROUNDING = 1e-12
@@ -78,15 +78,20 @@ def safe_rows(rows: LabelledRows, population: str) -> NDArray[np.float64]:
     return np.where(rows.labels == SAFE, rows.weights_of(population), 0.0)
 
 
+def default_population(rows: LabelledRows) -> str:
+    """Natural where safe rows carry selection weights, since that is what is met in use; else all rows alike."""
+    return NATURAL if NATURAL in rows.populations() and safe_rows(rows, NATURAL).any() else ALL
+
+
 def fix_threshold(
-    scores: ArrayLike, rows: LabelledRows, *, population: str = NATURAL, rate: float = 0.05
+    scores: ArrayLike, rows: LabelledRows, *, population: str | None = None, rate: float = 0.05
 ) -> FixedThreshold:
     """Fix the threshold at which `rate` of the safe rows of `population` are rejected; unsure rows take no part.
 
     Args:
         scores: Score of each row, `(n,)`.
         rows: The rows of the split on which to fix it, as a rule validation.
-        population: Whose safe rows count: natural, all, or a source.
+        population: Whose safe rows count: natural, all, or a source; None as `default_population` says.
         rate: Share in [0, 1) of the safe weight that may be rejected.
 
     Raises:
@@ -94,6 +99,7 @@ def fix_threshold(
         ValueError: The number of scores differs from that of the rows, or `rate` is outside [0, 1).
     """
     values = finite_vector(scores, "scores", length=len(rows))
+    population = population or default_population(rows)
     weights = safe_rows(rows, population)
     chosen = weights > 0
     if not chosen.any():

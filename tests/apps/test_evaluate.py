@@ -43,7 +43,8 @@ def evaluated(run: Path, data: Path) -> dict[str, Any]:
     def refuse(constant: str) -> float:
         raise AssertionError(f"{constant} is no JSON")
 
-    text = (run / "evaluation" / "evaluation.json").read_text(encoding="utf-8")
+    (folder,) = run.glob("evaluation-*")
+    text = (folder / "evaluation.json").read_text(encoding="utf-8")
     content: dict[str, Any] = json.loads(text, parse_constant=refuse)
     return content
 
@@ -56,7 +57,8 @@ def population(evaluated: dict[str, Any], scorer: str, split: str, name: str) ->
 def test_the_classifier_and_both_baselines_are_judged_on_every_split(evaluated: dict[str, Any], run: Path) -> None:
     assert list(evaluated["results"]) == SCORERS
     assert evaluated["config"]["false_positive_rate"] == 0.05
-    table = (run / "evaluation" / "evaluation.md").read_text(encoding="utf-8")
+    (folder,) = run.glob("evaluation-*")
+    table = (folder / "evaluation.md").read_text(encoding="utf-8")
     for scorer, splits in evaluated["results"].items():
         assert list(splits) == ["valid", "test"]
         assert len({result["threshold"] for result in splits.values()}) == 1
@@ -128,7 +130,7 @@ def test_rate_population_output_and_baselines_are_choices(
         ("batch_size=0", "batch_size"),
         ("baseline=false", "baselines"),
         ("population=nature", "natural"),
-        ("classifier=missing", "no classifier at missing"),
+        ("classifier=missing", "missing holds no checkpoint"),
     ],
 )
 def test_a_mistake_is_one_line_with_exit_code_2(
@@ -143,3 +145,18 @@ def test_a_mistake_is_one_line_with_exit_code_2(
 def test_a_classifier_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate"]) == 2
     assert "classifier" in capsys.readouterr().err
+
+
+def test_other_data_or_thresholds_go_to_another_folder(tmp_path: Path) -> None:
+    from apps.config import compose
+    from apps.evaluate import _default_output
+
+    checkpoint = tmp_path / "checkpoints" / "best.ckpt"
+    checkpoint.parent.mkdir()
+    checkpoint.touch()
+    by_folder = _default_output(compose("evaluate", [f"classifier={tmp_path}"]))
+    by_file = _default_output(compose("evaluate", [f"classifier={checkpoint}", "baselines=false"]))
+    other = _default_output(compose("evaluate", [f"classifier={tmp_path}", "path=my_folder"]))
+    assert by_folder == by_file == tmp_path / "evaluation"
+    assert other.parent == tmp_path
+    assert other.name.startswith("evaluation-")

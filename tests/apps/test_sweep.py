@@ -194,3 +194,22 @@ def test_the_best_of_several_seeds_names_the_seed_to_train_it_again(tmp_path):
         job = take(sweep)
         finish(sweep, job.number, Outcome("completed", (value,), {"score": value}))
     assert sweep.best().seed == 1
+
+
+def test_a_folder_alone_names_the_sweep_that_lies_there(tmp_path):
+    asked = read_request(["sweep=clipping", "trials=3", f"runs={tmp_path}"])
+    create_study(asked.folder, asked.definition)
+    again = read_request([f"folder={asked.folder}", "workers=1"])
+    assert again.definition == asked.definition
+    assert again.folder == asked.folder
+
+
+def test_a_sweep_of_ones_own_lies_in_a_folder_of_ones_own(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("NINES_CONFIG_DIR", "")  # restored afterwards: the command sets it for its workers
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "heads.yaml").write_text(
+        "# @package _global_\n# Mine\nname: heads\nquestion: Does it pay?\n"
+        "space:\n  module.model.pooling: choice(cls, mean)\ntrials: 2\nsampler: {name: grid}\n"
+    )
+    assert main(["sweep", "--config-dir", str(tmp_path), "--cfg", "job", "sweep=heads"]) == 0
+    assert "Does it pay?" in capsys.readouterr().out

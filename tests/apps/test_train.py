@@ -54,8 +54,8 @@ def test_a_run_that_did_not_finish_is_resumed_by_the_same_command_or_by_its_fold
     assert runs_in(tmp_path) == [run]
     RunStatus(state="interrupted").write(RunFolder(run))
     assert main(["train", f"resume={run}", "module.model.head_hidden=8"]) == 2
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("nines: the checkpoint is of another architecture: model.head.")
+    assert "module.model.head_hidden would make it another one" in capsys.readouterr().err.splitlines()[-1]
+    assert read_checkpoint(RunFolder(run).last)["global_step"] == 24
     kept = yaml.safe_load(RunFolder(run).overrides.read_text())
     assert kept == [*ONE_EPOCH, "trainer.max_epochs=2"]
 
@@ -72,11 +72,11 @@ def test_the_run_folder_depends_on_what_is_computed_only(tmp_path: Path) -> None
 
 def test_overrides_beside_resume_win_over_those_of_the_folder(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
-    folder.overrides.write_text("- model=tiny\n- seed=3\n")
-    config, found, overrides = plan([f"resume={tmp_path}", "seed=4"])
+    folder.overrides.write_text("- model=tiny\n- trainer.max_epochs=3\n")
+    config, found, overrides = plan([f"resume={tmp_path}", "trainer.max_epochs=4"])
     assert found.path == tmp_path
-    assert (config.seed, config.module.model.source, config.resume) == (4, "tiny:bert", None)
-    assert overrides == ["model=tiny", "seed=3", "seed=4"]
+    assert (config.trainer.max_epochs, config.module.model.source, config.resume) == (4, "tiny:bert", None)
+    assert overrides == ["model=tiny", "trainer.max_epochs=3", "trainer.max_epochs=4"]
 
 
 def test_resuming_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
@@ -111,3 +111,26 @@ def test_two_ranks_that_lightning_starts_itself_train_one_run_and_speak_once(tmp
     # 96 rows over two ranks of 8: half the steps of one process.
     assert read_checkpoint(RunFolder(run).last)["global_step"] == 6
     assert json.loads(RunFolder(run).status.read_text())["state"] == "completed"
+
+
+def test_own_rows_without_selection_weights_train_with_a_threshold_on_all_of_them(tmp_path: Path) -> None:
+    rows = [
+        {"prompt": f"Story {number}.", "completion": text, "label": label}
+        for number in range(60)
+        for text, label in (("She fell and bled.", "yes"), ("She went home.", "no"))
+    ]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["model=tiny", "trainer=cpu", "trainer.max_epochs=1", "trainer.enable_progress_bar=false", "threads=1"]
+    words += ["datamodule=file", f"datamodule.path={tmp_path / 'own.jsonl'}", f"runs={tmp_path / 'runs'}"]
+    words += ["callbacks.reliability.figures=false", "logger=none"]
+    assert main(["train", *words]) == 0
+    (run,) = (tmp_path / "runs" / "train").iterdir()
+    assert json.loads(RunFolder(run).threshold.read_text())["population"] == "all"
+
+
+def test_a_resume_that_would_be_another_run_is_refused(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.overrides.write_text(yaml.safe_dump(["model=tiny"]))
+    with pytest.raises(ConfigError, match=r"module\.optimizer\.lr would make it another one"):
+        plan([f"resume={tmp_path}", "module.optimizer.lr=1e-3"])
+    assert plan([f"resume={tmp_path}", "trainer.max_epochs=9"])[0].trainer.max_epochs == 9

@@ -125,9 +125,10 @@ def test_a_test_without_validation_is_refused(tmp_path):
 
 def test_data_without_selection_weights_is_told_which_populations_it_has(tmp_path):
     with pytest.raises(ConfigError, match=r"no population 'natural'.*all, generated, written"):
-        tiny_trainer(tmp_path, [Reliability()]).fit(TinyScorer(), TinyLabelledData(natural=False))
-    callback = Reliability(population="all", figures=False)
+        tiny_trainer(tmp_path, [Reliability(population="natural")]).fit(TinyScorer(), TinyLabelledData(natural=False))
+    callback = Reliability(figures=False)
     validate_and_test(tmp_path, callback, data=TinyLabelledData(natural=False))
+    assert callback.fixed.population == "all"
     assert callback.evaluations["test"].of("all").fpr.items > 0
 
 
