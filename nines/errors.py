@@ -57,6 +57,10 @@ class StorageError(NinesError):
     """The disk or the study storage refused a write; finished work stays as it was."""
 
 
+class SchedulerError(NinesError):
+    """The batch scheduler refused a request or cannot be reached; nothing that it already holds is lost."""
+
+
 def nearest(name: str, valid: Iterable[str], *, count: int = 3) -> str:
     """Phrase the valid names closest to `name` for an error message, or all of them when none is close.
 
