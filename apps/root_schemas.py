@@ -31,6 +31,7 @@ class TrainRoot:
     trainer: Spec
     callbacks: Spec | None = None
     logger: Spec | None = None
+    launcher: Spec | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

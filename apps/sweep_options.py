@@ -16,7 +16,6 @@ from sweeps.definition import SweepDefinition, parse_definition
 from sweeps.narrowing import narrow, split_overrides
 from sweeps.study import Sweep, find_sweep, open_study
 
-LAUNCHERS = ("local",)
 MOST_WORKERS = 8
 DEFINITION_KEYS = (
     "name",
@@ -93,9 +92,7 @@ def read_request(overrides: Sequence[str]) -> SweepRequest:
     definition = parse_definition(source)
     if definition.seeds > 1 and any(override_key(text) == "seed" for text in train):
         raise SweepError("seeds: the repeats run over the training seeds 0 to seeds - 1; drop the override of seed")
-    if content["launcher"] not in LAUNCHERS:
-        raise SweepError(f"launcher: {nearest(str(content['launcher']), LAUNCHERS)}")
-    if content["folder"] and {override_key(text) for text in overrides} <= ONLY_WHERE_AND_HOW:
+    if content["folder"] and {override_key(text).partition(".")[0] for text in overrides} <= ONLY_WHERE_AND_HOW:
         definition = _stored(Path(content["folder"]).expanduser()) or definition
     default = Path(content["runs"]) / "sweep" / definition.folder_name
     workers = _workers(content["workers"], definition)
@@ -143,7 +140,7 @@ def cores() -> int:
 
 def _split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     content = read_yaml(config_folder() / "sweep.yaml")
-    own_keys = {key for key in content if key != "defaults"} | {"sweep"}
+    own_keys = {key for key in content if key != "defaults"} | {group.name for group in groups_of("sweep")}
     train_keys = read_yaml(config_folder() / "train.yaml").keys() | {group.name for group in groups_of("train")}
     own: list[str] = []
     for_trials: list[str] = []

@@ -22,11 +22,14 @@ if TYPE_CHECKING:
     from sweeps.trial import TrialJob
 
 # Keys that say where or how a run is executed, not what it computes.
-NOT_IDENTITY = ("runs", "resume", "name", "logger", "trainer.enable_progress_bar", "trainer.log_every_n_steps")
+NOT_IDENTITY = (
+    *("runs", "resume", "name", "logger", "launcher"),
+    *("trainer.enable_progress_bar", "trainer.log_every_n_steps"),
+)
 
 
 # What a resumed run may change: how long and how it runs, not what it computes.
-RESUMABLE = ("trainer.", "callbacks.", "logger.", "threads", "test", "runs", "resume")
+RESUMABLE = ("trainer.", "callbacks.", "logger.", "launcher", "threads", "test", "runs", "resume")
 # The process before may still be ending: Ctrl-C and the same command again come within a second.
 LOCK_SECONDS = 5.0
 

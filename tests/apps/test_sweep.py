@@ -87,7 +87,7 @@ def test_the_last_of_several_overrides_of_a_key_counts():
         (["objective=valid/auroc"], SweepError, "write objectives="),
         (["seeds=2", "seed=4"], SweepError, "drop the override of seed"),
         (["workers=0"], SweepError, "workers: expected a whole number of at least 1, found 0"),
-        (["launcher=slrum"], SweepError, "launcher: valid: local"),
+        (["launcher=locla"], ConfigError, "unknown choice of the group 'launcher'; did you mean 'local'"),
         (["sampler=tpee"], SweepError, "did you mean 'tpe'"),
         (["pruner=median", "objectives=[valid/auroc,valid/log_loss]"], SweepError, "cannot prune by 2 objectives"),
         (["module.optimizer.lr=tag(log, interval(0, 1))"], SweepError, "a log scale needs a positive start"),
