@@ -1,13 +1,19 @@
-"""What a run depended on besides its configuration: commit, versions, machine."""
+"""What a run depended on besides its configuration: commit and what differs from it, versions, machine, scheduler."""
 
 from __future__ import annotations
 
+import os
 import platform
-import subprocess
+import re
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from apps.checkout import Checkout
+from nines.files import write_json, write_text
+from nines.run_folder import RunFolder
 
 RECORDED_PACKAGES = (
     "nines-lab",
@@ -16,6 +22,7 @@ RECORDED_PACKAGES = (
     "transformers",
     "tokenizers",
     "torchmetrics",
+    "deepspeed",
     "optuna",
     "hydra-core",
     "omegaconf",
@@ -23,17 +30,54 @@ RECORDED_PACKAGES = (
     "numpy",
     "scipy",
 )
+DIFFERENCE = "environment.diff"
+# SLURM_JWT lets its holder act as the user; a site may add variables of its own.
+SECRET_NAME = re.compile(r"JWT|TOKEN|PASS|SECRET|KEY|CREDENTIAL|AUTH", re.IGNORECASE)
+# user:password@ of an address
+SECRET_VALUE = re.compile(r"://[^/\s]*:[^/\s]*@|password", re.IGNORECASE)
 
 
-def describe_environment(*, seed: int, threads: int) -> dict[str, Any]:
-    """Commit and cleanliness of the checkout that the code came from, versions, platform, seed and threads."""
+def record_environment(folder: RunFolder, *, seed: int, threads: int) -> None:
+    """Write `environment.json`, and `environment.diff` when the checkout differs from its commit, into `folder`."""
+    checkout = Checkout.holding(Path(__file__))
+    write_json(folder.environment, describe_environment(seed=seed, threads=threads, checkout=checkout))
+    difference = folder.path / DIFFERENCE
+    if checkout.difference:
+        write_text(difference, checkout.difference)
+    else:
+        difference.unlink(missing_ok=True)
+
+
+def describe_environment(*, seed: int, threads: int, checkout: Checkout | None = None) -> dict[str, Any]:
+    """Commit and cleanliness of the checkout that the code came from, versions, platform, scheduler, seed and threads.
+
+    Args:
+        seed: Seed of the run.
+        threads: CPU threads of torch.
+        checkout: The checkout; that of this file when not given.
+    """
+    checkout = Checkout.holding(Path(__file__)) if checkout is None else checkout
     return {
         "seed": seed,
         "threads": threads,
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "versions": {name: _version(name) for name in RECORDED_PACKAGES},
-        **_commit(Path(__file__).resolve().parent),
+        "commit": checkout.commit,
+        "uncommitted_changes": None if checkout.commit is None else bool(checkout.difference),
+        "untracked_code": list(checkout.untracked),
+        "slurm": slurm_variables(os.environ),
+    }
+
+
+def slurm_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that SLURM set for this process, without any that may hold a secret; {} outside a job."""
+    if "SLURM_JOB_ID" not in environment:
+        return {}
+    return {
+        name: value
+        for name, value in sorted(environment.items())
+        if name.startswith("SLURM_") and not SECRET_NAME.search(name) and not SECRET_VALUE.search(value)
     }
 
 
@@ -42,21 +86,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _commit(folder: Path) -> dict[str, Any]:
-    """The commit of the checkout, None for an installed wheel or where git is missing."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(
-                ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
-
-    commit = git("rev-parse", "HEAD")
-    if commit is None or git("ls-files", "--error-unmatch", "environment.py") is None:
-        return {"commit": None, "uncommitted_changes": None}
-    return {"commit": commit, "uncommitted_changes": bool(git("status", "--porcelain", "--untracked-files=no"))}

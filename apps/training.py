@@ -19,7 +19,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from apps.environment import describe_environment
+from apps.environment import record_environment
 from apps.validation import validate
 from callbacks.checkpoints import Checkpoints
 from callbacks.hyperparameter_table import HyperparameterTable
@@ -106,7 +106,7 @@ def _describe(config: DictConfig, folder: RunFolder, overrides: Sequence[str]) -
     """Write what the run is, before anything of it happens."""
     write_text(folder.config, OmegaConf.to_yaml(config, resolve=True))
     write_text(folder.overrides, OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
-    write_json(folder.environment, describe_environment(seed=config.seed, threads=torch.get_num_threads()))
+    record_environment(folder, seed=config.seed, threads=torch.get_num_threads())
     RunStatus(state="starting").write(folder)
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import apps.environment
-from apps.environment import RECORDED_PACKAGES, describe_environment
+from apps.environment import RECORDED_PACKAGES, describe_environment, record_environment, slurm_variables
+from nines.run_folder import RunFolder
 
 
 def make_checkout(folder: Path) -> Path:
@@ -54,3 +55,33 @@ def test_a_machine_without_git_has_no_commit(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(apps.environment, "__file__", str(make_checkout(tmp_path)))
     monkeypatch.setenv("PATH", "")
     assert describe_environment(seed=0, threads=1)["commit"] is None
+
+
+def test_the_run_folder_keeps_the_difference_while_there_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = make_checkout(tmp_path)
+    monkeypatch.setattr(apps.environment, "__file__", str(module))
+    folder = RunFolder(tmp_path / "run")
+    module.write_text("changed = 1\n")
+    (tmp_path / "new_module.py").write_text("")
+    record_environment(folder, seed=0, threads=1)
+    assert "+changed = 1" in (folder.path / "environment.diff").read_text()
+    assert json.loads(folder.environment.read_text())["untracked_code"] == ["new_module.py"]
+    module.write_text("")
+    record_environment(folder, seed=0, threads=1)
+    assert not (folder.path / "environment.diff").exists()
+
+
+def test_slurm_variables_are_kept_without_anything_that_may_be_a_secret() -> None:
+    assert slurm_variables({"SLURM_CONF": "/etc/slurm.conf"}) == {}
+    environment = {
+        "SLURM_JOB_ID": "12",
+        "SLURM_JOB_NODELIST": "node[1-2]",
+        "SLURM_JWT": "eyJhbGciOi",
+        "SLURM_DB_PASSWORD": "x",
+        "SLURM_STORAGE": "postgresql://me:secret@db/studies",
+        "NINES_STORAGE_PASSWORD": "secret",
+        "HOME": "/root",
+    }
+    assert slurm_variables(environment) == {"SLURM_JOB_ID": "12", "SLURM_JOB_NODELIST": "node[1-2]"}
