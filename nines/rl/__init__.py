@@ -1,0 +1,1 @@
+"""Policy gradients on token sequences: masking, KL, rewards, advantages, losses; pure functions with shapes."""
