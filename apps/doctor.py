@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from apps.machine import GROUPS, Finding, Level
+from apps.findings import Finding, Level
+from apps.machine import GROUPS
 
 MARKS = {Level.OK: "ok", Level.NOTE: "note", Level.MISSING: "MISSING"}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import importlib.metadata
 import os
 import platform
@@ -11,40 +10,22 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from apps.cluster import scheduler
+from apps.findings import Finding, Level
 from nines import __version__
 from nines.cache import cache_folder
 from nines.errors import NinesError
 
 GIB = 2**30
 DEVICE_SECONDS = 60
-
-
-class Level(enum.Enum):
-    """How much a finding matters."""
-
-    OK = "ok"
-    NOTE = "note"
-    MISSING = "missing"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the report.
-
-    Attributes:
-        name: What was looked at.
-        value: What was found.
-        level: MISSING only for what nines cannot do without.
-        remedy: How to get what is missing, or what to do about a note; "" where nothing is to be done.
-    """
-
-    name: str
-    value: str
-    level: Level = Level.OK
-    remedy: str = ""
+# Extra of the distribution to its package, and what needs it.
+EXTRAS = {
+    "deepspeed": ("deepspeed", "the DeepSpeed trainers need it"),
+    "postgresql": ("psycopg", "a sweep's study in PostgreSQL needs it"),
+    "dashboard": ("optuna-dashboard", "`nines dashboard` needs it"),
+}
 
 
 def packages(_: str) -> Iterator[Finding]:
@@ -62,6 +43,15 @@ def packages(_: str) -> Iterator[Finding]:
             yield Finding(name, found)
         else:
             yield Finding(name, f"{found}, tested with {requirement}", Level.NOTE, f'pip install "{requirement}"')
+
+
+def extras(_: str) -> Iterator[Finding]:
+    """The optional parts, each with what it is good for."""
+    for extra, (package, purpose) in EXTRAS.items():
+        try:
+            yield Finding(package, importlib.metadata.version(package))
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(package, f"not installed; only {purpose}", Level.NOTE, f'pip install "nines-lab[{extra}]"')
 
 
 def devices(_: str) -> Iterator[Finding]:
@@ -118,16 +108,16 @@ def programs(_: str) -> Iterator[Finding]:
         Level.OK if git else Level.NOTE,
         "" if git else "only used to record the commit of a run",
     )
-    slurm = shutil.which("sbatch")
-    yield Finding("slurm", slurm or "not found; sweeps run on this machine")
 
 
 GROUPS: dict[str, Callable[[str], Iterator[Finding]]] = {
     "packages": packages,
+    "optional packages": extras,
     "devices": devices,
     "folders": folders,
     "weights and data": materials,
     "programs": programs,
+    "cluster": scheduler,
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from apps import machine
 from apps.cli import main
-from apps.machine import Finding, Level
+from apps.findings import Finding, Level
 
 
 def by_name(findings: Iterator[Finding]) -> dict[str, Finding]:
@@ -100,3 +100,16 @@ def test_the_doctor_itself_does_not_import_torch(tmp_path: Path) -> None:
         "main(['doctor']); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", check], check=True, capture_output=True, cwd=Path(__file__).parents[2])
+
+
+def test_an_optional_part_that_is_missing_is_a_note_with_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name == "deepspeed":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "1.2.3"
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    found = by_name(machine.extras("runs"))
+    assert found["deepspeed"].level is Level.NOTE
+    assert found["deepspeed"].remedy == 'pip install "nines-lab[deepspeed]"'
+    assert found["psycopg"] == Finding("psycopg", "1.2.3")
