@@ -84,7 +84,9 @@ def build_optimizer(
     groups: dict[tuple[int, bool], list[torch.nn.Parameter]] = {}
     for name, parameter in named_parameters:
         if parameter.requires_grad:
-            groups.setdefault((depth_of(name), parameter.ndim >= 2), []).append(parameter)
+            # ZeRO-3 leaves an empty vector in a parameter's place and keeps its shape apart.
+            dimensions = len(getattr(parameter, "ds_shape", parameter.shape))
+            groups.setdefault((depth_of(name), dimensions >= 2), []).append(parameter)
     if not groups:
         raise ConfigError("nothing is left to train: every parameter is frozen")
     return AdamW(
