@@ -1,4 +1,4 @@
-"""Small random encoders with a tokenizer, made by code: they load like real ones, need no network, train in seconds."""
+"""Small random models with a tokenizer, made by code: they load like real ones, need no network, train in seconds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 VERSION = 2
 """Part of the folder's name: raise it when the recipe changes, so that no old folder is taken for a new one."""
 
+_PADDING, _END = "<|pad|>", "<|end|>"
 _SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _WORDS = """
 the a an and or but of to in on at by for from with without into over under off out up down as is was were be
@@ -30,31 +31,38 @@ def tiny_folder(family: str, root: Path) -> Path:
 
 
 def write_tiny(family: str, root: Path, *, seed: int = 0) -> Path:
-    """Write a random encoder of `family` (bert, deberta, modernbert) and a WordPiece tokenizer below `root`.
+    """Write a random model of `family` below `root`: an encoder (bert, deberta, modernbert), a language model (llama).
 
-    Four layers of width 32, so that some can be frozen and some trained. The same family and seed give the same
-    parameters on every machine with the same torch.
+    Encoders get a WordPiece tokenizer, the language model one on bytes. Four layers of width 32, so that some can be
+    frozen and some trained. The same family and seed give the same parameters on every machine with the same torch.
 
     Returns:
         The folder, as `tiny_folder` names it; it appears as a whole.
     """
     import torch
     from safetensors.torch import save_file
-    from transformers import AutoModel
+    from transformers import AutoModel, AutoModelForCausalLM
 
-    make: Any = AutoModel.from_config  # untyped in transformers
+    # Untyped in transformers.
+    make: Any = AutoModelForCausalLM.from_config if family == "llama" else AutoModel.from_config
     target = tiny_folder(family, root)
     target.parent.mkdir(parents=True, exist_ok=True)
     vocabulary = tiny_vocabulary()
+    byte_pairs = _byte_pair_tokenizer() if family == "llama" else None
+    size = byte_pairs.get_vocab_size() if byte_pairs is not None else len(vocabulary)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = make(_config(family, vocabulary_size=len(vocabulary)))
+        model = make(_config(family, vocabulary_size=size))
     with tempfile.TemporaryDirectory(prefix=".tiny-", dir=target.parent) as temporary:
         folder = Path(temporary) / "model"
         model.config.save_pretrained(folder)
         # Not model.save_pretrained: that draws a progress bar for a file of 300 kB.
         save_file(model.state_dict(), folder / "model.safetensors", metadata={"format": "pt"})
-        _write_tokenizer(folder, vocabulary)
+        if byte_pairs is not None:
+            byte_pairs.save(str(folder / "tokenizer.json"))
+            _write_settings(folder, {"pad_token": _PADDING, "eos_token": _END})
+        else:
+            _write_tokenizer(folder, vocabulary)
         folder.replace(target)
     return target
 
@@ -106,6 +114,8 @@ def _config(family: str, *, vocabulary_size: int) -> Any:
     elif family == "modernbert":
         shape |= {"cls_token_id": 2, "bos_token_id": 2, "sep_token_id": 3, "eos_token_id": 3}
         shape |= {"local_attention": 16, "layer_types": ["full_attention", "sliding_attention"] * 2}
+    elif family == "llama":
+        shape |= {"num_key_value_heads": 2, "eos_token_id": 1, "bos_token_id": None, "tie_word_embeddings": False}
     return AutoConfig.for_model("deberta-v2" if family == "deberta" else family, **shape)
 
 
@@ -131,5 +141,26 @@ def _write_tokenizer(folder: Path, vocabulary: list[str]) -> None:
         "sep_token": "[SEP]",
         "mask_token": "[MASK]",
     }
-    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 512, **names}
+    _write_settings(folder, names)
+
+
+def _write_settings(folder: Path, special_tokens: dict[str, str]) -> None:
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 512, **special_tokens}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
+
+
+def _byte_pair_tokenizer() -> Any:
+    """A byte-level tokenizer that gives back any text unchanged, with the common words as single tokens."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=1024,
+        special_tokens=[_PADDING, _END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator((f" {word}" for word in _WORDS), trainer)
+    return tokenizer

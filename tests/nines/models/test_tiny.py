@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from nines.models.tiny import tiny_vocabulary, write_tiny
 from nines.models.weights import TINY_FAMILIES
@@ -42,3 +42,21 @@ def test_the_vocabulary_spells_any_lower_case_word_without_unknowns(tmp_path: Pa
 def test_modernbert_has_both_kinds_of_attention(tmp_path: Path) -> None:
     config = AutoModel.from_pretrained(write_tiny("modernbert", tmp_path)).config
     assert set(config.layer_types) == {"full_attention", "sliding_attention"}
+
+
+def test_the_tiny_language_model_loads_generates_and_gives_back_any_text(tmp_path: Path) -> None:
+    folder = write_tiny("llama", tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    text = 'He fell – "hard" – and cried 🙂.'
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+    assert len(tokenizer(" hospital")["input_ids"]) == 1
+    tokens = tokenizer("The man fell", return_tensors="pt")
+    grown = model.generate(**tokens, max_new_tokens=5, do_sample=False, eos_token_id=None)
+    assert grown.shape == (1, tokens["input_ids"].shape[1] + 5)
+    assert (tokenizer.pad_token_id, tokenizer.eos_token_id) == (0, 1)
+
+
+def test_the_byte_pairs_are_the_same_each_time(tmp_path: Path) -> None:
+    first, again = ((write_tiny("llama", tmp_path / name) / "tokenizer.json").read_text() for name in "ab")
+    assert first == again
