@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import optuna
 
+from nines.errors import StorageError
 from sweeps.definition import parse_definition
 from sweeps.pruners import build_pruner
 from sweeps.storage import open_storage
 from sweeps.study import DEFINITION_ATTRIBUTE
+
+# How long a trial that begins waits for a database server that is restarted.
+WAIT_SECONDS = 600.0
 
 
 class TrialReporter:
@@ -22,7 +27,7 @@ class TrialReporter:
     """
 
     def __init__(self, storage: str, study: str, trial_id: int) -> None:
-        opened = open_storage(storage)
+        opened = open_storage(storage, wait_seconds=WAIT_SECONDS)
         definition = parse_definition(
             opened.get_study_user_attrs(opened.get_study_id_from_name(study))[DEFINITION_ATTRIBUTE]
         )
@@ -51,10 +56,18 @@ class TrialReporter:
             step: Optimizer steps done; reporting a step twice, as a resumed run may, changes nothing.
 
         Returns:
-            Whether the trial should stop now, as pruned. All ranks must follow rank 0's answer.
+            Whether the trial should stop now, as pruned. All ranks must follow rank 0's answer. A storage that fails
+            prunes nothing and stops nothing: the training goes on, and only this value is missing in the study.
         """
         if not self._may_report or not math.isfinite(value):
             return False
+        try:
+            return self._report(value, step)
+        except StorageError as error:
+            print(f"step {step} is not reported: {error}", file=sys.stderr)  # noqa: T201 - the trial's log
+            return False
+
+    def _report(self, value: float, step: int) -> bool:
         if step not in self._reported:
             self._trial.report(value, step)
             self._reported.add(step)

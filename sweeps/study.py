@@ -18,10 +18,12 @@ from nines.errors import SweepError, nearest
 from nines.files import write_text
 from sweeps.definition import Objective, SweepDefinition, parse_definition
 from sweeps.records import best_record, read_records
-from sweeps.storage import absolute_url, default_url, open_storage
+from sweeps.storage import open_existing, open_storage
+from sweeps.storage_url import absolute_url, default_url
 from sweeps.trial import TrialRecord
 
 DEFINITION_ATTRIBUTE = "definition"
+FOLDER_ATTRIBUTE = "folder"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Sweep:
     """An open sweep.
 
     Attributes:
-        folder: Absolute folder of the sweep.
+        folder: Absolute folder of the sweep. One found by `find_in_storage` may lie on another machine, see `visible`.
         definition: What it asks and over which space.
         storage_url: Absolute URL of the storage.
         storage: The open storage.
@@ -46,6 +48,11 @@ class Sweep:
     def name(self) -> str:
         """Name of the study, which is the name of the folder."""
         return self.folder.name
+
+    @property
+    def visible(self) -> bool:
+        """Whether this machine sees the folder: without it there are run folders, logs and locks for others only."""
+        return (self.folder / "sweep.yaml").exists()
 
     @property
     def objective(self) -> Objective:
@@ -96,27 +103,36 @@ def create_study(folder: Path, definition: SweepDefinition, *, storage: str | No
         study_id = _study_id(opened, folder.name)
         if study_id is None:
             study_id = opened.create_new_study(directions, folder.name)
-        stored = opened.get_study_user_attrs(study_id).get(DEFINITION_ATTRIBUTE)
+        attributes = opened.get_study_user_attrs(study_id)
+        stored = attributes.get(DEFINITION_ATTRIBUTE)
         if stored is not None:
             _refuse_other(parse_definition(stored), definition, folder)
         mapping = definition.as_mapping()
-        if stored != mapping:
-            opened.set_study_user_attr(study_id, DEFINITION_ATTRIBUTE, mapping)
+        # Not known to whoever finds the study in a storage without seeing the folder.
+        wanted = {FOLDER_ATTRIBUTE: str(folder), DEFINITION_ATTRIBUTE: mapping}
+        for key, value in wanted.items():
+            if attributes.get(key) != value:
+                opened.set_study_user_attr(study_id, key, value)
         write_text(folder / "sweep.yaml", yaml.safe_dump({**mapping, "storage": url}, sort_keys=False, width=120))
     return Sweep(folder, definition, url, opened, study_id)
 
 
-def open_study(folder: Path) -> Sweep:
+def open_study(folder: Path, *, wait_seconds: float = 0.0) -> Sweep:
     """Open the existing sweep in `folder`.
+
+    Args:
+        folder: Folder of the sweep.
+        wait_seconds: How long to wait for a database server that does not answer.
 
     Raises:
         SweepError: There is none.
+        StorageError: Its storage cannot be read.
     """
     folder = folder.resolve()
     url = _recorded_storage(folder)
     if url is None:
         raise SweepError(f"{folder} holds no sweep (no sweep.yaml in it)")
-    storage = open_storage(url)
+    storage = open_storage(url, wait_seconds=wait_seconds)
     study_id = _study_id(storage, folder.name)
     if study_id is None:
         raise SweepError(f"the storage of {folder} has no study named {folder.name!r}; was the folder renamed?")
@@ -139,12 +155,39 @@ def find_sweep(sweeps: Path, name: str) -> Path:
     return max(matching, key=lambda folder: (folder / "sweep.yaml").stat().st_mtime)
 
 
+def find_in_storage(url: str, name: str) -> Sweep:
+    """The newest sweep called `name`, with or without the hash, in the storage `url` alone.
+
+    Its folder is where the sweep was started, which this machine need not see.
+
+    Raises:
+        SweepError: There is none; the message lists those that exist.
+        StorageError: The storage cannot be read.
+    """
+    url = absolute_url(url)
+    storage = open_existing(url)
+    sweeps = {
+        study.study_name: study for study in storage.get_all_studies() if DEFINITION_ATTRIBUTE in study.user_attrs
+    }
+    matching = [found for found in sweeps if found == name or found.rpartition("-")[0] == name]
+    if not matching:
+        raise SweepError(f"no sweep {name!r} in {url}; {nearest(name, sweeps)}")
+    # Storages number their studies in the order in which they were made.
+    study_id, newest = max((storage.get_study_id_from_name(found), found) for found in matching)
+    attributes = sweeps[newest].user_attrs
+    folder = Path(attributes.get(FOLDER_ATTRIBUTE) or newest)
+    if folder.name != newest:
+        raise SweepError(f"the sweep {newest} in {url} belongs to the folder {folder}, of another name")
+    return Sweep(folder, parse_definition(attributes[DEFINITION_ATTRIBUTE]), url, storage, study_id)
+
+
 def _recorded_storage(folder: Path) -> str | None:
     path = folder / "sweep.yaml"
     if not path.exists():
         return None
     content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return str(content["storage"])
+    # A person may have written a password into the file; it goes no further.
+    return absolute_url(str(content["storage"]))
 
 
 def _study_id(storage: optuna.storages.BaseStorage, name: str) -> int | None:

@@ -8,7 +8,8 @@ import optuna
 import pytest
 
 from nines.errors import StorageError, SweepError
-from sweeps.storage import absolute_url, open_storage
+from sweeps.storage import open_storage
+from sweeps.storage_url import absolute_url
 
 
 def test_paths_become_absolute_so_that_every_process_finds_the_same_file(tmp_path, monkeypatch):
