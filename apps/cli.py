@@ -56,6 +56,7 @@ COMMANDS = {
     "data": Command("check a data set: problems, counts, balance, duplicates, leaks"),
     "weights": Command("fetch model weights ahead of time, and list them"),
     "tensorboard": Command("start TensorBoard on the runs of a folder or a sweep"),
+    "dashboard": Command("open Optuna's pages about a sweep, or about all of a storage, in the browser"),
     "doctor": Command("print versions, devices, caches, what is missing and how to get it"),
     "completion": Command("print the line that switches tab completion on in your shell"),
 }
@@ -63,7 +64,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `nines` with `argv` (default: the process's own arguments) and return the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = _without_passwords(sys.argv[1:] if argv is None else argv)
     if "_ARGCOMPLETE" in os.environ:
         from apps.completion import answer
 
@@ -90,6 +91,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"nines: {describe_defect(error, keep_traceback=not debug)}", file=sys.stderr)
         return INTERNAL_ERROR
     return code
+
+
+def _without_passwords(words: Sequence[str]) -> list[str]:
+    """`words` with the passwords of storage URLs moved to the environment; this process may start anew for it."""
+    if not any("://" in word and ("@" in word or "?" in word) for word in words):
+        return list(words)
+    from sweeps.storage_url import PASSWORD_VARIABLE, move_passwords
+
+    clean = move_passwords(words)
+    if clean == list(words):
+        return clean
+    print(
+        f"nines: a command line is seen by everybody on this machine; give the password as {PASSWORD_VARIABLE} in the "
+        "environment, or in ~/.pgpass",
+        file=sys.stderr,
+    )
+    hidden = move_passwords(sys.orig_argv)
+    if hidden != sys.orig_argv:
+        # What the process list shows of this process cannot be changed otherwise, and a sweep runs for days.
+        sys.stderr.flush()
+        os.execv(sys.executable, [sys.executable, *hidden[1:]])
+    return clean
 
 
 def _dispatch(words: Sequence[str]) -> int:
