@@ -21,17 +21,17 @@ from typing import Any
 import torch
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.plugins.precision import DeepSpeedPrecision, Precision
-from lightning.pytorch.strategies import DeepSpeedStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lightning_modules.deepspeed_checkpoints import DeepSpeedCheckpoints
 from nines.errors import CapabilityError, ConfigError
 
 STAGES = (0, 1, 2, 3)
 
 
-class DeepSpeed(DeepSpeedStrategy):
+class DeepSpeed(DeepSpeedCheckpoints):
     """ZeRO (Rajbhandari et al. 2020): ranks share the optimizer's state, the gradients, and the parameters.
 
     Args:
