@@ -16,6 +16,7 @@ pipe went away.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -28,9 +29,12 @@ from typing import Any, NoReturn
 from nines import __version__
 from nines.errors import UserError, nearest
 
+FAILED = 1
 INTERNAL_ERROR = 70
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+# The disk is full, or the quota used up.
+REFUSED_WRITES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @dataclass(frozen=True)
@@ -71,26 +75,42 @@ def main(argv: Sequence[str] | None = None) -> int:
         answer()
     debug = "--debug" in words
     try:
-        code = _dispatch(words)
+        try:
+            code = _dispatch(words)
+        except SystemExit:  # how argparse ends after --help
+            sys.stdout.flush()
+            raise
         sys.stdout.flush()
     except BrokenPipeError:
         # Python flushes stdout once more at exit; that flush must not fail as well.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    except OSError as error:
+        if error.errno not in REFUSED_WRITES:
+            return _failed(error, debug=debug)
+        # As with a broken pipe; and a file that was being written is named, where the system names it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"nines: cannot write {error.filename or 'the output'}: {error.strerror}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         print("nines: interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
-        from apps.defects import behind, describe_defect
-
-        if debug:
-            traceback.print_exc()
-        if (mistake := behind(error)) is not None:
-            print(f"nines: {mistake}", file=sys.stderr)
-            return mistake.exit_code
-        print(f"nines: {describe_defect(error, keep_traceback=not debug)}", file=sys.stderr)
-        return INTERNAL_ERROR
+        return _failed(error, debug=debug)
     return code
+
+
+def _failed(error: Exception, *, debug: bool) -> int:
+    """Say in one line what went wrong, and return the exit code."""
+    from apps.defects import behind, describe_defect
+
+    if debug:
+        traceback.print_exc()
+    if (mistake := behind(error)) is not None:
+        print(f"nines: {mistake}", file=sys.stderr)
+        return mistake.exit_code
+    print(f"nines: {describe_defect(error, keep_traceback=not debug)}", file=sys.stderr)
+    return INTERNAL_ERROR
 
 
 def _without_passwords(words: Sequence[str]) -> list[str]:

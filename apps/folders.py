@@ -1,4 +1,7 @@
-"""Which sweep or run a command means: `sweep=<name>`, a folder, or the newest sweep when nothing is said."""
+"""Which sweep or run a command means: `sweep=<name>`, a folder, or the newest sweep when nothing is said.
+
+`name=<name>` and `folder=<folder>`, the words of `nines sweep`, mean the same here.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from pathlib import Path
 
 from nines.errors import ConfigError, SweepError, nearest
 
-KEYS = ("sweep", "runs")
+KEYS = ("sweep", "runs", "name", "folder")
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Target:
 
 
 def read_target(words: Sequence[str]) -> Target:
-    """Read `sweep=<name>`, `runs=<folder>` and at most one folder.
+    """Read `sweep=<name>` or `name=<name>`, `runs=<folder>`, and at most one folder, `folder=<folder>` or bare.
 
     Raises:
         ConfigError: An unknown key, more than one target, or a folder that does not exist.
@@ -37,19 +40,22 @@ def read_target(words: Sequence[str]) -> Target:
     runs = Path("runs")
     for word in words:
         key, separator, value = word.partition("=")
-        if separator and not Path(word).exists():
-            if key not in KEYS:
-                raise ConfigError(f"unknown key {key!r}; {nearest(key, KEYS)}")
-            if key == "runs":
-                runs = Path(value)
-            else:
-                sweep = value
-        elif folder is not None:
-            raise ConfigError(f"one folder at a time: {folder} and {word} were given")
-        else:
-            folder = Path(word)
+        if not separator or Path(word).exists():
+            key, value = "folder", word
+        if key not in KEYS:
+            raise ConfigError(f"unknown key {key!r}; {nearest(key, KEYS)}")
+        if key == "runs":
+            runs = Path(value).expanduser()
+        elif key == "folder":
+            if folder is not None:
+                raise ConfigError(f"one folder at a time: {folder} and {value} were given")
+            folder = Path(value).expanduser()
             if not folder.is_dir():
-                raise ConfigError(f"there is no folder {word}; name a sweep with sweep=<name>")
+                raise ConfigError(f"there is no folder {value}; name a sweep with sweep=<name>")
+        elif sweep is not None and sweep != value:
+            raise ConfigError(f"one sweep at a time: {sweep} and {value} were given")
+        else:
+            sweep = value
     if sweep is not None and folder is not None:
         raise ConfigError(f"give sweep={sweep} or the folder {folder}, not both")
     return Target(sweep, folder, runs)

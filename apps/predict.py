@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score every row; a malformed one stops with its line number and leaves no output file."""
+    _check_options(arguments)
     source = arguments.input
     if source != "-" and not Path(source).is_file():
         raise UserError(f"no input file {source}; give a JSON Lines file, or - for standard input")
@@ -49,6 +50,18 @@ def run(arguments: argparse.Namespace) -> int:
             with replacing(arguments.output) as temporary, temporary.open("w", encoding="utf-8") as out:
                 _score(predictor, lines, out, name=source, threshold=threshold)
     return 0
+
+
+def _check_options(arguments: argparse.Namespace) -> None:
+    threshold: float | None = arguments.threshold
+    # A comparison with nan is false, so nan is refused, too.
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise UserError(f"--threshold {threshold}: scores are probabilities, so it lies between 0 and 1")
+    if arguments.batch_size < 1:
+        raise UserError(f"--batch-size {arguments.batch_size}: at least 1 pair")
+    output: Path | None = arguments.output
+    if output is not None and output.exists() and not output.is_file():
+        raise UserError(f"--output {output} is no file; leave --output out and redirect standard output there")
 
 
 def _score(predictor: Any, lines: Iterable[bytes], out: IO[str], *, name: str, threshold: float | None) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from apps.folders import read_target, sweep_folder
 from nines.errors import UserError
 
+MOST_PORT = 65535
+
 EXAMPLES = """examples:
   nines tensorboard                        every run below runs/
   nines tensorboard sweep=clipping         the trials of the newest sweep of that name
@@ -74,11 +76,17 @@ def tensorboard_command(folder: Path, *, host: str, port: int) -> list[str]:
 
 
 def check_port(host: str, port: int) -> None:
-    """Refuse a port that is taken, in one line instead of TensorBoard's ten.
+    """Refuse a port that is taken or none at all, in one line instead of TensorBoard's ten.
 
     Raises:
-        UserError: Something else listens there.
+        UserError: Something else listens there, it is no port, or the host has no address.
     """
-    with socket.socket() as probe:
-        if probe.connect_ex((host, port)) == 0:
+    if not 1 <= port <= MOST_PORT:
+        raise UserError(f"--port {port}: a port is a number from 1 to {MOST_PORT}")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (socket.gaierror, UnicodeError) as error:
+        raise UserError(f"--host {host}: no such address ({error})") from error
+    with socket.socket(family, kind, protocol) as probe:
+        if probe.connect_ex(address) == 0:
             raise UserError(f"port {port} of {host} is taken; choose another with --port")

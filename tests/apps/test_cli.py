@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -187,3 +188,11 @@ def test_help_answers_without_torch_within_its_time(words: list[str]) -> None:
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     # 0.3 s is the promise; a busy machine with cold caches may take a little more CPU time for the same work.
     assert spent < 0.6
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_behind_standard_output_is_one_line_and_exit_code_one() -> None:
+    command = f"{shlex.quote(sys.executable)} -m apps.cli completion bash > /dev/full"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "nines: cannot write the output: No space left on device\n"

@@ -36,6 +36,12 @@ def test_a_folder_is_taken_as_it_is_even_with_an_equals_sign(tmp_path: Path) -> 
     assert sweep_folder(read_target([str(folder)])) == folder
 
 
+def test_the_words_of_nines_sweep_mean_the_same_here(tmp_path: Path) -> None:
+    folder = make(tmp_path, "mine-00000000", age=0)
+    assert sweep_folder(read_target([f"folder={folder}"])) == folder
+    assert sweep_folder(read_target([f"runs={tmp_path}", "name=mine"])) == folder
+
+
 def test_an_unknown_name_lists_what_exists(tmp_path: Path) -> None:
     make(tmp_path, "clipping-00000000", age=0)
     with pytest.raises(SweepError, match="clipping-00000000"):
@@ -54,6 +60,9 @@ def test_no_sweep_at_all_says_how_to_start_one(tmp_path: Path) -> None:
         (["no/such/folder"], "there is no folder no/such/folder"),
         ([".", ".."], "one folder at a time"),
         (["sweep=clipping", "."], "not both"),
+        (["folder=.", ".."], "one folder at a time"),
+        (["folder=no/such"], "there is no folder no/such"),
+        (["sweep=clipping", "name=dropout"], "one sweep at a time: clipping and dropout"),
     ],
 )
 def test_a_wrong_target_is_one_clear_line(words: list[str], message: str) -> None:

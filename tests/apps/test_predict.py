@@ -126,3 +126,20 @@ def test_a_missing_input_or_model_is_one_line(model: Path, tmp_path: Path, capsy
 def test_lines_are_counted_with_the_blank_ones() -> None:
     with pytest.raises(DataError, match=r"^here, line 3: field 'prompt' must be text$"):
         list(read_pairs([b"\n", b'{"prompt": "a", "completion": "b"}\n', b"{}\n"], name="here"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--threshold", "nan"], "--threshold nan: scores are probabilities"),
+        (["--threshold", "1.5"], "--threshold 1.5"),
+        (["--threshold=-0.1"], "--threshold -0.1"),
+        (["--batch-size", "0"], "--batch-size 0"),
+        (["--output", "/dev/full"], "--output /dev/full is no file"),
+    ],
+)
+def test_options_out_of_range_are_refused_before_the_model_is_loaded(
+    options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(tmp_path / "no-model"), "-", *options]) == 2
+    assert said in capsys.readouterr().err

@@ -57,6 +57,17 @@ def test_a_taken_port_is_refused_in_one_line() -> None:
             check_port("127.0.0.1", port)
 
 
+@pytest.mark.parametrize("port", [0, -1, 65536, 99999])
+def test_a_number_that_is_no_port_is_refused(port: int) -> None:
+    with pytest.raises(UserError, match=f"--port {port}: a port is a number from 1 to 65535"):
+        check_port("127.0.0.1", port)
+
+
+def test_a_host_without_an_address_is_refused() -> None:
+    with pytest.raises(UserError, match="--host no such host: no such address"):
+        check_port("no such host", 6006)
+
+
 def test_tensorboard_takes_every_option_of_the_command_and_answers(runs: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
