@@ -128,15 +128,16 @@ def status(sweep: Sweep) -> int:
     for row in snapshot.rows:
         if row.state == "running":
             console.print(trial_line(row, snapshot.status.get(row.number)), highlight=False, soft_wrap=True)
-    _say(console, f"{snapshot.headline(sweep.definition)} · {len(workers)} workers\n{sweep.folder}")
+    _say(console, f"{snapshot.headline(sweep.definition)} · {len(workers)} workers\n{sweep.folder}{_elsewhere(sweep)}")
     return 0
 
 
 def report(sweep: Sweep) -> int:
-    """Write the HTML page and the CSV file."""
-    from apps.report import write_report
+    """Write the HTML page and the CSV file: into the sweep's folder, or here where its folder is not to be seen."""
+    from sweeps.report.write import write_report_files
 
-    files = write_report(sweep.folder)
+    folder = sweep.folder if sweep.visible else Path.cwd() / sweep.name
+    files = write_report_files(sweep.trials(), sweep.definition, folder=folder)
     print(f"{files.html}\n{files.csv}")
     return 0
 
@@ -221,6 +222,10 @@ def _checkpoint(folder: Path) -> Path:
     from nines.run_folder import RunFolder
 
     return RunFolder(folder).best
+
+
+def _elsewhere(sweep: Sweep) -> str:
+    return "" if sweep.visible else "  (not to be seen from this machine)"
 
 
 def _print_definition(request: SweepRequest) -> int:

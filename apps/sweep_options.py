@@ -14,7 +14,8 @@ from apps.sweep import ACTIONS
 from nines.errors import SweepError, UserError, nearest
 from sweeps.definition import SweepDefinition, parse_definition
 from sweeps.narrowing import narrow, split_overrides
-from sweeps.study import Sweep, find_sweep, open_study
+from sweeps.storage_url import absolute_url
+from sweeps.study import Sweep, find_in_storage, find_sweep, open_study
 
 MOST_WORKERS = 8
 DEFINITION_KEYS = (
@@ -99,7 +100,7 @@ def read_request(overrides: Sequence[str]) -> SweepRequest:
     return SweepRequest(
         definition=definition,
         folder=Path(content["folder"] or default).expanduser().absolute(),
-        storage=content["storage"],
+        storage=absolute_url(content["storage"]) if content["storage"] else None,
         workers=workers,
         threads=_positive("threads", content["threads"]) or max(cores() // workers, 1),
         named_only=not for_trials,
@@ -110,13 +111,22 @@ def read_request(overrides: Sequence[str]) -> SweepRequest:
 def locate(overrides: Sequence[str]) -> Sweep:
     """Open the existing sweep that `overrides` mean: by its folder, by all that defines it, or the newest of its name.
 
+    With `storage=` a sweep whose folder this machine does not see is found in the storage.
+
     Raises:
         SweepError: There is none.
     """
     request = read_request(overrides)
-    if request.explicit_folder or (not request.named_only and (request.folder / "sweep.yaml").exists()):
-        return open_study(request.folder)
-    return open_study(find_sweep(request.folder.parent, request.definition.name))
+    by_folder = request.explicit_folder or (not request.named_only and (request.folder / "sweep.yaml").exists())
+    try:
+        sweep = open_study(request.folder if by_folder else find_sweep(request.folder.parent, request.definition.name))
+    except SweepError:
+        if request.storage is None:
+            raise
+    else:
+        if request.storage in (None, sweep.storage_url):
+            return sweep
+    return find_in_storage(request.storage, request.folder.name if by_folder else request.definition.name)
 
 
 def override_key(text: str) -> str:

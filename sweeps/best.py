@@ -28,6 +28,11 @@ def copy_best(sweep: Sweep, target: Path | None = None) -> tuple[TrialRecord, Ru
     best = sweep.best()
     if best is None:
         raise SweepError(f"no trial of {sweep.name} has completed; `nines sweep status` shows how far they are")
+    if not sweep.visible:
+        raise SweepError(
+            f"trial {best.number} is the best with {best.value}, but its model lies in {best.folder}, which this "
+            "machine does not see; copy it where it does"
+        )
     source = RunFolder(best.folder)
     copied = RunFolder((target or sweep.folder / "best").absolute())
     if copied.path == source.path:

@@ -7,6 +7,7 @@ slot is done when one of its rows is completed or pruned, and its rows share one
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import time
 from collections.abc import Mapping, Sequence
@@ -134,11 +135,14 @@ def finish(sweep: Sweep, number: int, outcome: Outcome, *, spent: float | None =
 def retry_failed(sweep: Sweep) -> list[int]:
     """Enqueue every trial that failed for good once more, with a fresh allowance of retries.
 
+    Where the folder, and so the lock, is not to be seen, the rows of dead workers are left to those who see it.
+
     Returns:
         The numbers of the failed rows.
     """
-    with FileLock(sweep.lock):
-        settle_dead(sweep)
+    with FileLock(sweep.lock) if sweep.visible else contextlib.nullcontext():
+        if sweep.visible:
+            settle_dead(sweep)
         failed = Slots.read(_rows(sweep), sweep.definition).failed()
         for row in failed:
             _enqueue_retry(sweep, row, retries_used=0)
