@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps.config import compose, differences_from_defaults
+from nines import stop_requests
 from nines.errors import ConfigError
 from nines.folder_lock import lock_folder
 from nines.run_folder import RunFolder, RunStatus, run_name
@@ -41,6 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, or resume, and print where everything is."""
+    with stop_requests.listening():  # before the imports, which take seconds
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
     config, folder, overrides = plan(arguments.overrides, config_dir=arguments.config_dir)
     status = RunStatus.read(folder)
     goes_further = len(arguments.overrides) > 1 and any(word.startswith("resume=") for word in arguments.overrides)

@@ -24,13 +24,17 @@ from apps.validation import validate
 from callbacks.checkpoints import Checkpoints
 from callbacks.hyperparameter_table import HyperparameterTable
 from callbacks.interruption import Interrupted, Interruption
+from callbacks.ownership import Ownership
 from callbacks.progress import Progress
 from callbacks.trial_reporting import Pruned, Reporter, TrialReporting
 from lightning_modules.checkpoint_io import AtomicCheckpointIO
+from lightning_modules.cluster import check_ranks, cluster_environment
+from nines import stop_requests
 from nines.errors import CheckpointError
 from nines.files import read_json, write_json, write_text
 from nines.models.precision import default_precision
 from nines.run_folder import RunFolder, RunStatus
+from nines.run_owner import Superseded, ensure_owned
 
 
 def train(
@@ -56,8 +60,16 @@ def train(
         CheckpointError: What `folder` holds is of another architecture; its configuration stays as it was.
         Interrupted: The run was asked to stop, and can be resumed.
         Pruned: The sweep stopped the trial.
+        Superseded: Other processes took the folder over; nothing more was written into it.
         StorageError: The disk refused a write; the last whole checkpoint is kept.
     """
+    with stop_requests.listening():
+        return _train(config, folder=folder, overrides=overrides, reporter=reporter)
+
+
+def _train(
+    config: DictConfig, *, folder: RunFolder, overrides: Sequence[str], reporter: Reporter | None
+) -> dict[str, float]:
     _quiet_known_noise()
     resolve_precision(config)
     validate(config)
@@ -67,6 +79,8 @@ def train(
     _describe(config, folder, overrides)
     try:
         metrics = _run(config, folder=folder, reporter=reporter)
+    except Superseded:
+        raise  # what the folder says is the new owner's
     except Pruned as pruned:
         _end(folder, "pruned", str(pruned))
         raise
@@ -104,23 +118,27 @@ def _put_back(texts: Mapping[Path, str]) -> None:
 @rank_zero_only
 def _describe(config: DictConfig, folder: RunFolder, overrides: Sequence[str]) -> None:
     """Write what the run is, before anything of it happens."""
+    ensure_owned(folder.path)
     write_text(folder.config, OmegaConf.to_yaml(config, resolve=True))
     write_text(folder.overrides, OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
     record_environment(folder, seed=config.seed, threads=torch.get_num_threads())
-    RunStatus(state="starting").write(folder)
+    former = RunStatus.read(folder) if folder.last.exists() else None
+    (former or RunStatus(state="starting")).continued(state="starting", seconds_left=None, message="").write(folder)
 
 
 def _run(config: DictConfig, *, folder: RunFolder, reporter: Reporter | None) -> dict[str, float]:
     trainer, module, datamodule = assemble(config, folder=folder, reporter=reporter)
     trainer.fit(module, datamodule=datamodule, ckpt_path=str(folder.last) if folder.last.exists() else None)
     # The threshold must belong to the weights that are kept, so it is fixed once more on the best ones.
-    best = str(folder.best) if folder.best.exists() else None
+    # Rank 0 wrote them, and alone knows for sure: another machine may see a shared folder as it was a moment ago.
+    best = trainer.strategy.broadcast(str(folder.best) if folder.best.exists() else None, src=0)
     trainer.validate(module, datamodule=datamodule, ckpt_path=best, verbose=False)
     figures = _scalars(trainer)
     if config.test:
         trainer.test(module, datamodule=datamodule, verbose=False)
         figures |= _scalars(trainer)
     if trainer.is_global_zero:
+        ensure_owned(folder.path)
         _write_metrics(folder, figures)
     return figures
 
@@ -140,22 +158,25 @@ def _trainer(config: DictConfig, folder: RunFolder, callbacks: list[Callback]) -
     if config.get("logger"):
         config.logger.save_dir = str(folder.path)
         loggers = instantiate(config.logger, _convert_="all")
+    environment = cluster_environment()
     trainer: Trainer = instantiate(
         config.trainer,
         default_root_dir=str(folder.path),
         callbacks=callbacks,
         logger=loggers,
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), environment],
         enable_checkpointing=True,
         _convert_="all",
     )
+    check_ranks(trainer, environment)
     return trainer
 
 
 def _callbacks(config: DictConfig, reporter: Reporter | None) -> list[Callback]:
-    """Those of the configuration, then what every run needs: interruption, and reporting to a sweep."""
+    """Those of the configuration, and what every run needs: its owner first, at the end reports and interruption."""
     callbacks: list[Callback] = [
-        instantiate(spec, _convert_="all") for spec in config.callbacks.values() if spec is not None
+        Ownership(),
+        *(instantiate(spec, _convert_="all") for spec in config.callbacks.values() if spec is not None),
     ]
     callbacks.append(HyperparameterTable(_compared(config)))
     if not config.get("logger"):  # it insists on one
@@ -202,15 +223,7 @@ def _write_metrics(folder: RunFolder, figures: Mapping[str, float]) -> None:
 def _end(folder: RunFolder, state: Any, message: str) -> None:
     """Write the final state, keeping the step and objective of the last status."""
     last = RunStatus.read(folder) or RunStatus(state="starting")
-    RunStatus(
-        state=state,
-        step=last.step,
-        total_steps=last.total_steps,
-        epoch=last.epoch,
-        objective=last.objective,
-        best_objective=last.best_objective,
-        message=message,
-    ).write(folder)
+    last.continued(state=state, message=message, seconds_left=None).write(folder)
 
 
 def _quiet_known_noise() -> None:

@@ -1,7 +1,8 @@
 """Writes `checkpoints/last.ckpt` to resume from and `checkpoints/best.ckpt` to use.
 
 A checkpoint is only written where a resumed run continues to the bit: after a batch that ended an accumulation window
-and is followed by neither validation nor the epoch's end, or after a validation.
+and is followed by neither validation nor the epoch's end, or after a validation. At these points the ranks agree, in
+one all-reduce, on whether to write: because it is time, or because one was asked to (see `nines.stop_requests`).
 """
 
 from __future__ import annotations
@@ -13,8 +14,13 @@ from typing import Any, Literal
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from nines.errors import ConfigError
+from callbacks.agreement import alike, strongest
+from callbacks.ownership import ensure_owned_on_all_ranks
+from nines import stop_requests
+from nines.errors import CheckpointError, ConfigError
 from nines.run_folder import RunFolder
+from nines.run_owner import Superseded
+from nines.stop_requests import Stop
 
 
 class Checkpoints(Checkpoint):
@@ -25,6 +31,9 @@ class Checkpoints(Checkpoint):
         mode: Whether the objective is to be maximized ("max") or minimized ("min").
         every_n_steps: Optimizer steps between two writes of `last.ckpt`; None leaves it to time and validations.
         every_n_minutes: Minutes between two writes of `last.ckpt`; None leaves it to steps and validations.
+
+    Attributes:
+        agreed: What the ranks agreed on at the newest point, None if it was nothing or the batch ended at no point.
     """
 
     def __init__(
@@ -45,6 +54,7 @@ class Checkpoints(Checkpoint):
         self.every_n_minutes = every_n_minutes
         self.best_value: float | None = None
         self.best_step: int | None = None
+        self.agreed: Stop | None = None
         self._saved_step = -1
         self._saved_at = time.monotonic()
 
@@ -58,19 +68,44 @@ class Checkpoints(Checkpoint):
         self.best_step = state_dict["best_step"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock; a resumed run need not save what it was just loaded from."""
+        """Start the clock; a resumed run need not save what it was just loaded from.
+
+        Raises:
+            CheckpointError: On every rank: some see a checkpoint to resume from, and others none or another one.
+        """
+        if not alike(trainer, trainer.global_step):
+            raise CheckpointError(
+                f"the ranks start at different steps: not all see the same checkpoints in {trainer.default_root_dir}; "
+                "put the folder on a file system that all nodes share, or, if it is, run the same command again"
+            )
         self._saved_step = trainer.global_step
         self._saved_at = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write `last.ckpt` when it is due and the state is one that can be resumed exactly."""
-        if self._due(trainer) and can_resume_exactly(trainer, batch_idx):
+        """Write `last.ckpt` when it is due, or asked for, and the state is one that can be resumed exactly.
+
+        Raises:
+            Superseded: On every rank: the run folder was taken over by other processes.
+        """
+        self.agreed = None
+        if not can_resume_exactly(trainer, batch_idx):
+            return
+        asked = stop_requests.take()
+        self.agreed = strongest(trainer, asked or (Stop.SAVE if self._due(trainer) else None))
+        if self.agreed is Stop.LEAVE:
+            raise Superseded(Path(trainer.default_root_dir))
+        if self.agreed is not None:
             self.save_last(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write `best.ckpt` if the objective improved, then `last.ckpt`, which carries the new best value."""
+        """Write `best.ckpt` if the objective improved, then `last.ckpt`, which carries the new best value.
+
+        Raises:
+            Superseded: On every rank: the run folder was taken over by other processes.
+            ConfigError: Validation logged no such objective.
+        """
         if trainer.sanity_checking or not trainer.state.fn or trainer.state.fn.value != "fit":
             return
         logged = trainer.callback_metrics.get(self.monitor)
@@ -80,11 +115,18 @@ class Checkpoints(Checkpoint):
         value = float(logged)
         if self._improves(value):
             self.best_value, self.best_step = value, trainer.global_step
+            ensure_owned_on_all_ranks(trainer)
             trainer.save_checkpoint(RunFolder(Path(trainer.default_root_dir)).best)
+        self.agreed = strongest(trainer, stop_requests.take())
         self.save_last(trainer)
 
     def save_last(self, trainer: Trainer) -> None:
-        """Write `last.ckpt` now. Call it on every rank."""
+        """Write `last.ckpt` now. Call it on every rank.
+
+        Raises:
+            Superseded: On every rank: the run folder was taken over by other processes.
+        """
+        ensure_owned_on_all_ranks(trainer)
         trainer.save_checkpoint(RunFolder(Path(trainer.default_root_dir)).last)
         self._saved_step = trainer.global_step
         self._saved_at = time.monotonic()
@@ -95,10 +137,9 @@ class Checkpoints(Checkpoint):
             return False
         by_steps = self.every_n_steps is not None and since >= self.every_n_steps
         by_time = self.every_n_minutes is not None and time.monotonic() - self._saved_at >= 60 * self.every_n_minutes
-        if trainer.world_size > 1:
-            # Clocks differ between ranks, and a checkpoint is written by all of them together.
-            return bool(trainer.strategy.reduce_boolean_decision(by_steps or by_time, all=False))
-        return by_steps or by_time
+        # No validation follows the last of `max_steps` inside an epoch: without this the end of the fit would be lost.
+        ends = 0 < trainer.max_steps <= trainer.global_step
+        return by_steps or by_time or ends
 
     def _improves(self, value: float) -> bool:
         if value != value:  # noqa: PLR0124 - NaN never improves

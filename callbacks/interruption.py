@@ -1,17 +1,19 @@
-"""Ctrl-C and SIGTERM end a run at the next point from which it resumes to the bit."""
+"""A run that is asked to stop ends at the next point from which it resumes to the bit, on all ranks together."""
 
 from __future__ import annotations
 
-import signal
-import threading
-from types import FrameType
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from callbacks.checkpoints import Checkpoints, can_resume_exactly
+from callbacks.agreement import common_batches, strongest
+from callbacks.checkpoints import Checkpoints
+from nines import stop_requests
 from nines.errors import NinesError
+from nines.run_owner import Superseded
+from nines.stop_requests import Stop
 
 
 class Interrupted(NinesError):
@@ -21,10 +23,15 @@ class Interrupted(NinesError):
 
 
 class Interruption(Checkpoint):
-    """Turns the first SIGINT or SIGTERM into a checkpoint and `Interrupted`; a second SIGINT stops at once.
+    """Raises `Interrupted` where `nines.stop_requests` was asked to end the run; a second SIGINT stops at once.
 
-    The handler only sets a flag: saving inside a signal handler can hang. A `Checkpoint` by class, so that Lightning
-    calls it after all callbacks that keep state.
+    In a fit that is where `Checkpoints` writes: after a batch or a validation. Besides, where nothing is to be written:
+    before a stage, when the signal came during imports or the set-up of data, and at any batch of the validation and
+    test that follow a fit. A request only to save is met by `Checkpoints`, and here passed over.
+
+    A `Checkpoint` by class, so that Lightning calls it after all callbacks that keep state. While a trainer runs,
+    Lightning has a handler of its own for SIGTERM, which talks to the other ranks from inside the handler and can hang;
+    ours is installed again as soon as hooks allow, and until then a SIGTERM waits.
 
     Args:
         checkpoints: Writes the checkpoint before the run stops.
@@ -32,59 +39,103 @@ class Interruption(Checkpoint):
 
     def __init__(self, *, checkpoints: Checkpoints) -> None:
         self.checkpoints = checkpoints
-        self._received: signal.Signals | None = None
-        self._previous: dict[signal.Signals, Any] = {}
+        self._common: list[int] = []
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Install the handlers, after Lightning's own."""
-        if threading.current_thread() is not threading.main_thread():
-            return  # Python allows handlers in the main thread alone; a notebook's worker thread goes without.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._remember)
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Stop before this stage if a signal came before it."""
+        self._end_if_asked(trainer)
+        if stop_requests.installed():
+            stop_requests.hold_sigterm(back=True)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Give the signals back."""
-        self._restore()
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Lightning has put our handlers back: a SIGTERM may come through."""
+        self._listen()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Give the signals back."""
-        self._restore()
+        """The same when the stage ends by an error; after a second SIGINT Lightning leaves with all of them ignored."""
+        if isinstance(exception, KeyboardInterrupt):
+            stop_requests.hold_sigterm(back=False)
+        else:
+            self._listen()
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Install our handlers over Lightning's."""
+        self._listen()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Install our handlers over Lightning's, and stop if a signal came while the model was set up."""
+        self._listen()
+        self._end_if_asked(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Stop here if asked to and if a resumed run can go on exactly from here."""
-        if can_resume_exactly(trainer, batch_idx) and self._asked(trainer):
-            self._stop(trainer)
+        """Stop where `Checkpoints` has just saved because the ranks agreed to end."""
+        if self.checkpoints.agreed is Stop.END:
+            raise _interrupted(trainer)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Install our handlers over Lightning's; before a validation after the fit, stop if asked to."""
+        self._listen()
+        if not _fitting(trainer):
+            self._common = common_batches(trainer, list(trainer.num_val_batches))
+            self._end_if_asked(trainer)
+
+    def on_validation_batch_end(  # noqa: PLR0917 - as Lightning calls it
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Stop inside a validation after the fit, which the same command does again."""
+        if not _fitting(trainer) and batch_idx < self._common[dataloader_idx]:
+            self._end_if_asked(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop after a validation inside the fit, where `Checkpoints` has just saved."""
-        if (
-            trainer.state.fn
-            and trainer.state.fn.value == "fit"
-            and not trainer.sanity_checking
-            and self._asked(trainer)
-        ):
-            self._stop(trainer, saved=True)
+        if _fitting(trainer) and not trainer.sanity_checking and self.checkpoints.agreed is Stop.END:
+            raise _interrupted(trainer)
 
-    def _asked(self, trainer: Trainer) -> bool:
-        asked = self._received is not None
-        if trainer.world_size > 1:
-            return bool(trainer.strategy.reduce_boolean_decision(asked, all=False))
-        return asked
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Install our handlers over Lightning's, and stop if asked to."""
+        self._listen()
+        self._common = common_batches(trainer, list(trainer.num_test_batches))
+        self._end_if_asked(trainer)
 
-    def _stop(self, trainer: Trainer, *, saved: bool = False) -> None:
-        if not saved:
-            self.checkpoints.save_last(trainer)
-        name = self._received.name if self._received else "a signal on another rank"
-        raise Interrupted(f"stopped by {name} at step {trainer.global_step}; the same command resumes it")
+    def on_test_batch_end(  # noqa: PLR0917 - as Lightning calls it
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Stop inside the test, which the same command does again."""
+        if batch_idx < self._common[dataloader_idx]:
+            self._end_if_asked(trainer)
 
-    def _remember(self, number: int, frame: FrameType | None) -> None:
-        if self._received is not None and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self._received = signal.Signals(number)
+    def _end_if_asked(self, trainer: Trainer) -> None:
+        """Stop where there is nothing to save: the checkpoint on the disk is where a resumed run goes on."""
+        agreed = strongest(trainer, stop_requests.received())
+        if agreed is Stop.LEAVE:
+            raise Superseded(Path(trainer.default_root_dir))
+        if agreed is Stop.END:
+            raise _interrupted(trainer)
 
-    def _restore(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous.clear()
+    def _listen(self) -> None:
+        if stop_requests.installed():
+            stop_requests.install()
+            stop_requests.hold_sigterm(back=False)
+
+
+def _fitting(trainer: Trainer) -> bool:
+    return trainer.state.fn is not None and trainer.state.fn.value == "fit"
+
+
+def _interrupted(trainer: Trainer) -> Interrupted:
+    cause = stop_requests.cause() or "a signal on another rank"
+    return Interrupted(f"stopped by {cause} at step {trainer.global_step}; the same command resumes it")

@@ -29,7 +29,11 @@ class Ownership(Callback):
         self._looked_at = time.monotonic()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Look before anything of this stage is written."""
+        """Look before anything of this stage is written.
+
+        Raises:
+            Superseded: On every rank: the run folder was taken over by other processes.
+        """
         ensure_owned_on_all_ranks(trainer)
 
     def on_train_batch_end(
@@ -42,11 +46,19 @@ class Ownership(Callback):
                 stop_requests.request(Stop.LEAVE, "a new owner of the run folder")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look before the figures of this validation are written."""
+        """Look before the figures of this validation are written.
+
+        Raises:
+            Superseded: On every rank: the run folder was taken over by other processes.
+        """
         ensure_owned_on_all_ranks(trainer)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look before the figures of this test are written."""
+        """Look before the figures of this test are written.
+
+        Raises:
+            Superseded: On every rank: the run folder was taken over by other processes.
+        """
         ensure_owned_on_all_ranks(trainer)
 
 
@@ -59,4 +71,4 @@ def ensure_owned_on_all_ranks(trainer: Trainer) -> None:
     folder = Path(trainer.default_root_dir)
     owned = owns(folder) if trainer.is_global_zero else True
     if not trainer.strategy.broadcast(owned, src=0):
-        raise Superseded(f"{folder} was taken over by other processes; this one ends and leaves it to them")
+        raise Superseded(folder)

@@ -8,7 +8,10 @@ from typing import Any, Literal
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from nines import stop_requests
 from nines.run_folder import RunFolder, RunStatus
+from nines.run_owner import Superseded
+from nines.stop_requests import Stop
 
 
 class RunStatusWriter(Callback):
@@ -68,6 +71,12 @@ class RunStatusWriter(Callback):
             )
         self._write(trainer)
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say where the run is when it comes straight to the validation after the fit, resumed behind its last step."""
+        if trainer.state.fn and trainer.state.fn.value == "validate" and trainer.is_global_zero:
+            done = self._status(trainer, total_steps=trainer.global_step, epoch=float(trainer.current_epoch))
+            _write(done, trainer)
+
     def _write(self, trainer: Trainer) -> None:
         if not trainer.is_global_zero:
             return
@@ -79,12 +88,23 @@ class RunStatusWriter(Callback):
         left = elapsed / done * (steps - trainer.global_step) if steps is not None and done > 0 else None
         batches = trainer.num_training_batches
         position = (trainer.fit_loop.batch_idx + 1) / batches if batches and batches != float("inf") else 0.0
-        RunStatus(
+        epoch = trainer.current_epoch + min(1.0, position)
+        _write(self._status(trainer, total_steps=steps, epoch=epoch, seconds_left=left), trainer)
+
+    def _status(self, trainer: Trainer, **known: Any) -> RunStatus:
+        return RunStatus(
             state="running",
             step=trainer.global_step,
-            total_steps=steps,
-            epoch=trainer.current_epoch + min(1.0, position),
             objective=self.objective,
             best_objective=self.best_objective,
-            seconds_left=left,
-        ).write(RunFolder(Path(trainer.default_root_dir)))
+            ranks=trainer.world_size,
+            **known,
+        )
+
+
+def _write(status: RunStatus, trainer: Trainer) -> None:
+    """Write, or ask to leave if the folder has a new owner: the ranks leave together at the next point for it."""
+    try:
+        status.write(RunFolder(Path(trainer.default_root_dir)))
+    except Superseded:
+        stop_requests.request(Stop.LEAVE, "a new owner of the run folder")

@@ -1,7 +1,7 @@
 """The folder that holds everything of one run: its layout, its name, and the status file that others watch.
 
 Layout: `config.yaml`, `overrides.yaml`, `checkpoints/{last,best}.ckpt`, `tensorboard/`, `metrics.json`,
-`threshold.json`, `status.json`, `environment.json`, `log.txt`.
+`threshold.json`, `status.json`, `environment.json`, `owner.json`, `log.txt`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from nines.checkpoint_folder import clear_unpublished
 from nines.files import read_json, write_json
+from nines.run_owner import OWNER_FILE, ensure_owned
 
 State = Literal["starting", "running", "completed", "pruned", "interrupted", "failed"]
 
@@ -78,6 +80,11 @@ class RunFolder:
         return self.path / "environment.json"
 
     @property
+    def owner(self) -> Path:
+        """The token of the processes that may write here, see `nines.run_owner`."""
+        return self.path / OWNER_FILE
+
+    @property
     def log(self) -> Path:
         """Standard output and error of a run that a sweep started."""
         return self.path / "log.txt"
@@ -86,6 +93,7 @@ class RunFolder:
         """Remove the temporary files of a process that was killed while writing. Only for who holds the folder."""
         for leftover in self.path.rglob(".*.tmp"):
             leftover.unlink(missing_ok=True)
+        clear_unpublished(self.checkpoints)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +112,8 @@ class RunStatus:
         host: Machine that runs it.
         pid: Process that runs it.
         job_id: Job of the scheduler, None without one.
+        restarts: How often the scheduler has requeued that job.
+        ranks: Processes that train together, of which this is the first.
         updated: Seconds since the epoch of the last write.
     """
 
@@ -118,10 +128,23 @@ class RunStatus:
     host: str = dataclasses.field(default_factory=socket.gethostname)
     pid: int = dataclasses.field(default_factory=os.getpid)
     job_id: str | None = dataclasses.field(default_factory=lambda: os.environ.get("SLURM_JOB_ID"))
+    restarts: int = dataclasses.field(default_factory=lambda: int(os.environ.get("SLURM_RESTART_COUNT") or 0))
+    ranks: int = 1
     updated: float = dataclasses.field(default_factory=time.time)
 
+    def continued(self, **changes: Any) -> RunStatus:
+        """The same status with `changes`, as this process would write it now."""
+        own = RunStatus(self.state)
+        mine = {name: getattr(own, name) for name in ("host", "pid", "job_id", "restarts", "updated")}
+        return dataclasses.replace(self, **{**mine, **changes})
+
     def write(self, folder: RunFolder) -> None:
-        """Write this status into `folder`, as a whole."""
+        """Write this status into `folder`, as a whole.
+
+        Raises:
+            Superseded: The folder was taken over by other processes.
+        """
+        ensure_owned(folder.path)
         write_json(folder.status, dataclasses.asdict(self))
 
     @classmethod

@@ -21,6 +21,9 @@ TOKEN_VARIABLE = "NINES_OWNER"
 class Superseded(NinesError):
     """The run belongs to other processes now; this one must end and write nothing more."""
 
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"{folder} was taken over by other processes; this one ends and leaves it to them")
+
 
 def take_over(folder: Path) -> str:
     """Make whoever is given the returned token (in the variable `NINES_OWNER`) the only owner of `folder`.
@@ -51,4 +54,4 @@ def ensure_owned(folder: Path) -> None:
         Superseded: It may not.
     """
     if not owns(folder):
-        raise Superseded(f"{folder} was taken over by other processes; this one ends and leaves it to them")
+        raise Superseded(folder)
