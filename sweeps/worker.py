@@ -34,6 +34,8 @@ POLL_SECONDS = 0.05
 IDLE_SECONDS = 1.0
 # How long a trial may take to save a checkpoint after it was asked to stop.
 GRACE_SECONDS = 120.0
+# How long a worker that begins waits for a database server that is restarted.
+STORAGE_SECONDS = 600.0
 STOPPED = 130
 
 
@@ -156,7 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.preload:
             load(options.preload)()
         run_trial = load(options.run_trial)
-        sweep = open_study(options.folder)
+        sweep = open_study(options.folder, wait_seconds=STORAGE_SECONDS)
         say(f"worker {options.index} of {sweep.name} ready after {time.monotonic() - started:.1f} s")
         code = Worker(sweep, run_trial, threads=options.threads).work()
     except NinesError as error:
