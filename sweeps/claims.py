@@ -1,6 +1,7 @@
 """Claims: which process holds a trial, and whether that process still lives.
 
-A process is known by host, boot, pid and start time, so that neither a reused pid nor a reboot passes for it.
+A process is known by host, boot, pid and start time, so that neither a reused pid nor a reboot passes for it. A worker
+in a job of the scheduler is known by its job: whether that is over, `sweeps.liveness` asks.
 """
 
 from __future__ import annotations
@@ -24,36 +25,58 @@ class Claim:
         boot: Identifier of the machine's current boot, empty where the system has none.
         pid: Process id on that machine.
         started: Start time of the process as the system states it.
+        job: Id of its job as `slurm.queue` takes it, empty outside of jobs.
+        restarts: How often the job had been requeued.
+        slot: Which of the job's places for trials it is, from 0.
+        token: What `nines.run_owner` wrote into the run folder for this claim; empty before a trial was taken.
     """
 
     host: str
     boot: str
     pid: int
     started: str
+    job: str = ""
+    restarts: int = 0
+    slot: int = 0
+    token: str = ""
 
     @classmethod
-    def mine(cls) -> Claim:
-        """A claim of the calling process."""
-        return cls(socket.gethostname(), _boot(), os.getpid(), _start_time(os.getpid()) or "")
+    def mine(cls, *, job: str = "", restarts: int = 0) -> Claim:
+        """A claim of the calling process, and of the job that it is a worker of."""
+        started = _start_time(os.getpid()) or ""
+        return cls(socket.gethostname(), _boot(), os.getpid(), started, job=job, restarts=restarts)
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Claim:
-        """A claim from what `dataclasses.asdict` made of it."""
-        return cls(str(stored["host"]), str(stored["boot"]), int(stored["pid"]), str(stored["started"]))
+        """A claim from what `dataclasses.asdict` made of it, now or before claims knew of jobs."""
+        return cls(
+            str(stored["host"]),
+            str(stored["boot"]),
+            int(stored["pid"]),
+            str(stored["started"]),
+            job=str(stored.get("job", "")),
+            restarts=int(stored.get("restarts", 0)),
+            slot=int(stored.get("slot", 0)),
+            token=str(stored.get("token", "")),
+        )
 
     def as_mapping(self) -> dict[str, str | int]:
         """Plain values, for the storage."""
         return dataclasses.asdict(self)
 
     def alive(self) -> bool:
-        """Whether the process lives. A process of another machine cannot be asked and counts as alive."""
+        """Whether the process lives. One that this machine cannot know about counts as alive, see `here`."""
         if not self.here():
             return True
         return self.boot == _boot() and _start_time(self.pid) == self.started
 
     def here(self) -> bool:
-        """Whether the process is one of this machine."""
-        return self.host == socket.gethostname()
+        """Whether this machine can look after the process: it is one of its own, and no scheduler's."""
+        return not self.job and self.host == socket.gethostname()
+
+    def same_place(self, other: Claim) -> bool:
+        """Whether `other` is of the same slot of the same job, perhaps from before a requeue."""
+        return bool(self.job) and (self.job, self.slot) == (other.job, other.slot)
 
 
 def _boot() -> str:

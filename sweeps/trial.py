@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
+
+from nines.files import read_json, write_json
+from sweeps.claims import Claim
 
 State: TypeAlias = Literal["waiting", "running", "completed", "pruned", "failed", "interrupted"]
 ParameterValue: TypeAlias = str | int | float | bool | None
@@ -25,6 +28,7 @@ class TrialJob:
         trial_id: Identifier of the trial in the storage, for `sweeps.reporting.TrialReporter`.
         number: Number of the trial in the study, for people.
         objectives: Metric names that `metrics.json` must hold at the end.
+        claim: In whose name it was taken. Taking the same trial again gives an equal job under another claim.
     """
 
     folder: Path
@@ -34,6 +38,31 @@ class TrialJob:
     trial_id: int
     number: int
     objectives: tuple[str, ...]
+    claim: Claim | None = dataclasses.field(default=None, compare=False)
+
+    @property
+    def file(self) -> Path:
+        """Where `write` puts it."""
+        return self.folder / "job.json"
+
+    @property
+    def token(self) -> str:
+        """What the trial's processes show to write in the folder, see `nines.run_owner`; empty: nothing is asked."""
+        return self.claim.token if self.claim is not None else ""
+
+    def write(self) -> None:
+        """Put the job into its folder, for processes that are not forked from the one that took it."""
+        write_json(self.file, {**dataclasses.asdict(self), "folder": str(self.folder)})
+
+    @classmethod
+    def read(cls, path: Path) -> TrialJob:
+        """The job that `write` put there."""
+        content: dict[str, Any] = read_json(path)
+        content["folder"] = Path(content["folder"])
+        content["claim"] = Claim.read(content["claim"]) if content["claim"] is not None else None
+        for key in ("overrides", "objectives"):
+            content[key] = tuple(content[key])
+        return cls(**content)
 
 
 @dataclasses.dataclass(frozen=True)

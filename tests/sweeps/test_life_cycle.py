@@ -249,7 +249,7 @@ def test_a_seed_of_the_user_holds_when_there_are_no_repeats(make_sweep):
 def test_a_trial_of_another_machine_is_gone_when_its_folder_is_silent_and_free(
     make_sweep, silent, held, gone, monkeypatch
 ):
-    monkeypatch.setattr("sweeps.life_cycle.FOREIGN_SILENCE_SECONDS", 100.0 if not silent else 0.2)
+    monkeypatch.setattr("sweeps.liveness.FOREIGN_SILENCE_SECONDS", 100.0 if not silent else 0.2)
     sweep = make_sweep(trials=1)
     job = take(sweep)
     sweep.storage.set_trial_user_attr(job.trial_id, "claim", {**DEAD, "host": "elsewhere"})
