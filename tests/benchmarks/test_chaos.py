@@ -1,0 +1,266 @@
+"""The judges of the chaos run: each must find what it is there for, on rows and traces made by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+
+from benchmarks.chaos.blows import Hit, all_blows
+from benchmarks.chaos.monkey import Monkey, read_blows, read_lab, write_lab
+from benchmarks.chaos.resumes import Resumes, examine
+from benchmarks.chaos.targets import Cluster, Job, role_of
+from benchmarks.chaos.trace import Event, Trace, read_trace
+from benchmarks.chaos.verdict import check_metrics, check_resumes, check_rows
+from benchmarks.slurm_lab import SlurmLab
+from sweeps.trial import TrialRecord
+
+
+def row(number: int, group: int, state: str = "completed", **changes: Any) -> TrialRecord:
+    fields: dict[str, Any] = {
+        "number": number,
+        "state": state,
+        "params": {"x": group / 10},
+        "values": None,
+        "intermediate_values": {},
+        "metrics": {"loss": group + 0.25} if state == "completed" else {},
+        "group": group,
+        "seed": 0,
+        "attempt": 0,
+        "retry_of": None,
+        "superseded": False,
+        "folder": Path(f"trials/{group:04d}"),
+        "started": None,
+        "completed": None,
+        "reason": "its worker died" if state == "failed" else "",
+        "log_tail": (),
+        "host": "node1",
+    }
+    return TrialRecord(**{**fields, **changes})
+
+
+RETRIED = [row(0, 0, "failed", superseded=True), row(1, 1), row(2, 0, attempt=1, retry_of=0)]
+
+
+def test_a_sweep_whose_dead_trial_was_retried_once_breaks_no_rule() -> None:
+    assert check_rows(RETRIED, trials=2, retries=1) == []
+
+
+def test_a_set_that_failed_after_all_its_retries_is_accounted_for() -> None:
+    rows = [row(0, 0, "failed", superseded=True), row(1, 0, "failed", attempt=1, retry_of=0)]
+    assert check_rows(rows, trials=1, retries=1) == []
+    assert "given up after 2 attempts" in check_rows(rows, trials=1, retries=2)[0]
+
+
+def test_a_row_without_a_set_of_parameters_is_missed_by_nobody() -> None:
+    assert check_rows([*RETRIED, row(3, -1, "failed")], trials=2, retries=1) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([row(0, 0)], "never ran: [1]"),
+        ([row(0, 0), row(1, 1), row(2, 2)], "nobody asked for: [2]"),
+        ([row(0, 0), row(1, 1), row(2, 1, attempt=1, retry_of=1)], "set 1: completed 2 times"),
+        ([row(0, 0), row(1, 1, "running")], "set 1: rows [1] are not finished"),
+        ([row(0, 0), row(1, 1, params={"x": 0.0})], "1 sets of parameters came twice"),
+        ([RETRIED[0], RETRIED[1], row(2, 0, attempt=1)], "retries no failed row (None)"),
+        ([row(0, 0, "failed", reason="", superseded=True), *RETRIED[1:]], "failed without a reason"),
+        ([*RETRIED[:2], row(2, 0, attempt=1, retry_of=0, params={"x": 7})], "different parameters"),
+        ([*RETRIED[:2], row(2, 0, attempt=1, retry_of=0, folder=Path("other"))], "different run folders"),
+        ([row(0, 0), row(1, 1), row(2, 1, "failed")], "set 1: 2 rows stand for it: [1, 2]"),
+        ([row(0, 0), row(1, 1, "pruned")], "set 1: ended as pruned"),
+    ],
+)
+def test_each_broken_rule_of_the_rows_is_found(rows: list[TrialRecord], words: str) -> None:
+    assert any(words in line for line in check_rows(rows, trials=2, retries=1))
+
+
+def test_metrics_are_compared_to_the_last_bit_and_by_name() -> None:
+    rows = [row(0, 0), row(1, 1)]
+    good = {0: {"loss": 0.25}, 1: {"loss": 1.25}}
+    assert check_metrics(rows, good) == []
+    assert "set 1: 1 metrics differ" in check_metrics(rows, {**good, 1: {"loss": 1.2500000000000002}})[0]
+    assert "set 1: 1 metrics differ" in check_metrics(rows, {**good, 1: {"loss": 1.25, "auroc": 0.5}})[0]
+    assert check_metrics(rows, {0: good[0]}) == ["set 1: no metrics to compare"]
+
+
+def run(attempt: str, *marks: str) -> list[Event]:
+    """Events of one attempt from marks such as `start 0 a`: kind, step, and which file last.ckpt was then."""
+    split = [(mark + " ").split(" ") for mark in marks]
+    return [Event(kind, int(step), attempt, file) for kind, step, file, *_ in split]  # type: ignore[arg-type]
+
+
+FIRST = run("one", "start 0", "step 1", "step 2", "save 2", "step 3 a", "step 4 a", "save 4 a", "step 5 b")
+
+
+def test_a_resume_at_the_newest_checkpoint_does_only_later_steps_again() -> None:
+    found = examine([*FIRST, *run("two", "start 4 b", "step 5 b")], every_n_steps=2)
+    assert found == Resumes(attempts=2, redone=1, longest=1)
+
+
+def test_a_save_that_was_finished_right_before_the_kill_counts() -> None:
+    # The kill came after the rename, before the next event: the file is new at the start of the next attempt.
+    found = examine([*FIRST[:-1], *run("two", "start 4 b")], every_n_steps=2)
+    assert found == Resumes(attempts=2)
+
+
+def test_a_save_that_was_cut_short_leaves_the_one_before() -> None:
+    found = examine([*FIRST[:-1], *run("two", "start 2 a")], every_n_steps=2)
+    assert found == Resumes(attempts=2, redone=2, longest=2)
+
+
+@pytest.mark.parametrize(
+    ("second", "lost", "words"),
+    [
+        (run("two", "start 2 a"), 2, "although step 4 had been saved"),
+        (run("two", "start 0"), 4, "although step 4 had been saved"),
+        (run("two", "start 5 b"), 0, "starts at step 5, its checkpoint holds step 4"),
+        (run("two", "start 4 b") + run("one", "save 6 b"), 0, "attempt one saved at step 6"),
+    ],
+)
+def test_each_bad_resume_is_found(second: list[Event], lost: int, words: str) -> None:
+    found = examine([*FIRST, *second], every_n_steps=2)
+    assert found.lost == lost
+    assert any(words in line for line in found.violations)
+
+
+def test_checkpoints_that_come_too_seldom_are_found() -> None:
+    events = run("one", "start 0", *(f"step {step}" for step in range(1, 9))) + run("two", "start 0")
+    assert "does 8 steps again" in examine(events, every_n_steps=5).violations[0]
+    assert examine(events, every_n_steps=7).violations == []
+
+
+def test_a_completed_trial_without_a_trace_proves_nothing() -> None:
+    assert check_resumes({0: Resumes(attempts=1), 1: Resumes()}, [row(0, 0), row(1, 1)]) == [
+        "set 1: completed without a trace"
+    ]
+
+
+def test_a_trace_names_the_step_and_tells_one_checkpoint_from_the_next(tmp_path: Path) -> None:
+    trainer = L.Trainer(default_root_dir=tmp_path, accelerator="cpu", logger=False, enable_checkpointing=False)
+    trace = Trace()
+    module: Any = None
+    trace.on_train_start(trainer, module)
+    (tmp_path / "checkpoints").mkdir()
+    for content in ("first", "second"):
+        (tmp_path / "new").write_text(content, encoding="utf-8")
+        (tmp_path / "new").rename(tmp_path / "checkpoints" / "last.ckpt")
+        trace.on_train_batch_end(trainer, module, None, None, 0)
+    with (tmp_path / "trace.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"kind": "st')  # killed while it wrote
+    events = read_trace(tmp_path)
+    assert [event.kind for event in events] == ["start", "step", "step"]
+    assert len({event.checkpoint for event in events}) == 3
+    assert {event.attempt for event in events} == {trace.attempt}
+
+
+@pytest.mark.parametrize(
+    ("command", "role"),
+    [
+        (["/usr/bin/srun", "--overlap", "python", "-m", "sweeps.rank", "--job", "x"], "srun"),
+        (["/venv/bin/python", "-m", "sweeps.rank", "--job", "x"], "rank"),
+        (["/venv/bin/python", "-m", "sweeps.worker", "--folder", "x"], "batch"),
+        (["/venv/bin/python", "-m", "pytest", "sweeps.worker"], None),
+        ([], None),
+    ],
+)
+def test_processes_are_told_apart_by_their_command_lines(command: list[str], role: str | None) -> None:
+    assert role_of(command) == role
+
+
+class QuietCluster(Cluster):
+    """Two running jobs; commands are written down."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.commands: list[tuple[str, ...]] = []
+        self.held = False
+
+    def command(self, *words: str) -> tuple[bool, str]:
+        self.commands.append(words)
+        return True, ""
+
+    def jobs(self) -> list[Job]:
+        held = [Job("9", "PENDING", "", "launch failed requeued held")] if self.held else []
+        return [Job("7", "RUNNING", "node1", "None"), Job("8", "RUNNING", "node2", "None"), *held]
+
+    def unusable_nodes(self) -> list[str]:
+        return ["node2"] if self.held else []
+
+    def processes(self, role: str) -> list[Any]:
+        return []
+
+
+def test_the_seed_decides_the_order_of_the_blows(tmp_path: Path) -> None:
+    orders = []
+    for index, seed in enumerate((3, 3, 4)):
+        monkey = Monkey(QuietCluster(), None, seed=seed, pause=(0, 0), log=tmp_path / f"{index}.jsonl")
+        for _ in range(30):
+            monkey.strike()
+        orders.append([blow["blow"] for blow in read_blows(tmp_path / f"{index}.jsonl")])
+    assert orders[0] == orders[1] != orders[2]
+    assert set(orders[0]) == set(all_blows(None))
+
+
+def test_a_cluster_that_others_use_is_never_hurt() -> None:
+    assert not {"preempt", "node_failure", "kill_slurmd", "lose_node", "kill_controller"} & set(all_blows(None))
+
+
+def test_each_blow_on_a_job_is_the_command_that_it_stands_for() -> None:
+    cluster = QuietCluster()
+    for name in ("requeue", "cancel", "warn_batch", "warn_steps"):
+        hit = all_blows(None)[name][0](cluster, random.Random(0))
+        assert hit is not None
+        assert hit.breaks == ""
+    assert [words[:-1] for words in cluster.commands] == [
+        ("scontrol", "requeue"),
+        ("scancel",),
+        ("scancel", "--signal=USR1", "--batch"),
+        ("scancel", "--signal=USR1"),
+    ]
+    assert {words[-1] for words in cluster.commands} <= {"7", "8"}
+
+
+def test_a_blow_that_finds_nothing_is_written_down_as_such(tmp_path: Path) -> None:
+    monkey = Monkey(QuietCluster(), None, seed=0, pause=(0, 0), log=tmp_path / "log.jsonl")
+    monkey.blows = {"kill_rank": all_blows(None)["kill_rank"]}
+    assert monkey.strike() is None
+    assert read_blows(tmp_path / "log.jsonl")[0]["hit"] is False
+
+
+def test_what_a_blow_broke_is_mended_when_the_time_is_over(tmp_path: Path) -> None:
+    mended: list[str] = []
+
+    class Lab(SlurmLab):
+        def mend(self) -> None:
+            mended.append("mended")
+
+    lab = Lab(Path("up"), tmp_path, {}, Path("conf"))
+    monkey = Monkey(QuietCluster(), lab, seed=0, pause=(0, 0), log=tmp_path / "log.jsonl")
+    monkey.blows = {"kill_slurmd": (lambda cluster, rng: Hit("node1 123", breaks="node1"), 1)}
+    monkey.run(0.05)
+    assert mended == ["mended"]
+    assert [blow["blow"] for blow in read_blows(tmp_path / "log.jsonl")][-2:] == ["mend", "over"]
+
+
+def test_held_jobs_are_released_and_lost_nodes_brought_back(tmp_path: Path) -> None:
+    cluster = QuietCluster()
+    cluster.held = True
+    Monkey(cluster, None, seed=0, pause=(0, 0), log=tmp_path / "log.jsonl").tend()
+    assert cluster.commands == [
+        ("scontrol", "update", "nodename=node2", "state=resume"),
+        ("scontrol", "release", "9"),
+    ]
+
+
+def test_another_process_gets_the_same_lab(tmp_path: Path) -> None:
+    lab = SlurmLab(Path("/x/slurm-up"), tmp_path, {"SLURM_LAB": "x"}, tmp_path / "slurm.conf")
+    write_lab(lab, tmp_path / "lab.json")
+    assert dataclasses.asdict(read_lab(tmp_path / "lab.json")) == dataclasses.asdict(lab)
+    assert json.loads((tmp_path / "lab.json").read_text(encoding="utf-8"))["settings"] == {"SLURM_LAB": "x"}
