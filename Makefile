@@ -3,6 +3,7 @@
 #   make sweep                          set up .venv, fetch the encoder, run the default sweep
 #   make sweep ARGS="sweep=clipping"    another sweep; ARGS goes to `nines sweep`
 #   make test                           the tests, with coverage
+#   make test-slurm                     the tests on a real SLURM; NINES_SLURM_UP names a script that starts a private one
 #
 # torch comes first and pinned, since pip may otherwise take a build with gigabytes of CUDA. To choose another build:
 #   make sweep TORCH_INDEX=https://download.pytorch.org/whl/cpu     CPU only, small
@@ -25,7 +26,7 @@ PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(VEN
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv sweep test test-slow check format clean clean-venv
+.PHONY: help venv sweep test test-slow test-slurm check format clean clean-venv
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -54,6 +55,9 @@ test: $(READY)  ## Run the tests with coverage (TESTS=tests/nines for a part)
 
 test-slow: $(READY)  ## Run the long tests: kill and chaos tests, simulations in full
 	@$(PYTEST) $(TESTS) -m "$(SLOW)"
+
+test-slurm: $(READY)  ## Run the tests on the SLURM cluster at hand, or on one that NINES_SLURM_UP starts
+	@$(PYTEST) tests/integration/test_slurm_*.py -m slow
 
 check: $(READY)  ## Lint, format, types, and the layers of imports
 	@$(VENV)/bin/ruff check .
