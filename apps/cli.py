@@ -57,6 +57,7 @@ COMMANDS = {
     "report": Command("compare the runs of a sweep: table, plots, and sentences that the intervals support"),
     "evaluate": Command("measure a trained classifier on labelled data, with intervals", config_root="evaluate"),
     "predict": Command("score prompt and completion pairs from a JSON Lines file"),
+    "checkpoint": Command("say what a checkpoint is; make one file of its shards, or shards for other ranks"),
     "data": Command("check a data set: problems, counts, balance, duplicates, leaks"),
     "weights": Command("fetch model weights ahead of time, and list them"),
     "tensorboard": Command("start TensorBoard on the runs of a folder or a sweep"),

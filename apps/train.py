@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from apps.config import compose, differences_from_defaults
 from nines import stop_requests
@@ -125,11 +126,20 @@ def _refuse_other_run(before: DictConfig, after: DictConfig, folder: RunFolder) 
     old, new = flatten(before), flatten(after)
     changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
     refused = [key for key in changed if not key.startswith(RESUMABLE)]
+    # After `nines checkpoint reshard` the ranks take other shares of the same steps.
+    if (rows := _rows_a_step(old)) is not None and rows == _rows_a_step(new):
+        refused = [key for key in refused if key != "datamodule.batch_size"]
     if refused:
         raise ConfigError(
             f"resume={folder.path} goes on with the run as it was, and {', '.join(refused)} would make it another one; "
             f"leave that out of the resume, or start a new run with it (only {', '.join(RESUMABLE)} may change)"
         )
+
+
+def _rows_a_step(flat: Mapping[str, Any]) -> int | None:
+    """Rows that all ranks together take in one batch; None where the configuration leaves the ranks to the machine."""
+    factors = (flat.get("datamodule.batch_size"), flat.get("trainer.devices"), flat.get("trainer.num_nodes", 1))
+    return math.prod(factors) if all(isinstance(factor, int) for factor in factors) else None
 
 
 def _print_results(folder: RunFolder) -> None:

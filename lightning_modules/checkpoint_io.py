@@ -12,6 +12,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
+from nines.checkpoint_folder import is_sharded, read_manifest
 from nines.errors import CheckpointError, StorageError
 from nines.files import replacing
 
@@ -55,6 +56,12 @@ def read_checkpoint(path: Path, *, map_location: Any = None) -> dict[str, Any]:
     Raises:
         CheckpointError: The file is missing, damaged, or holds more than tensors and plain values.
     """
+    if is_sharded(path):
+        manifest = read_manifest(path)
+        raise CheckpointError(
+            f"{path} was written by {manifest.ranks} ranks under {manifest.trainer}; resume it with "
+            f"trainer={manifest.trainer}, or make one file of it: nines checkpoint consolidate {path}"
+        )
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}; give the path of a .ckpt file or of a run folder")
     try:

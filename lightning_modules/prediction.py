@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from lightning_modules.checkpoint_io import read_checkpoint
 from lightning_modules.classifier import CompletionClassifier
+from nines.checkpoint_folder import consolidated_file, is_sharded, read_manifest
 from nines.errors import CapabilityError, CheckpointError, ConfigError
 from nines.files import read_json
 from nines.models.pairs import PairTokenizer
@@ -108,13 +109,34 @@ def locate_checkpoint(path: Path) -> tuple[Path, Path]:
     if path.is_file():
         run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
         return path, RunFolder(run).threshold
+    if is_sharded(path):
+        run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+        return _made_of_shards(path, named=path), RunFolder(run).threshold
     folder = RunFolder(path)
     for candidate in (folder.best, folder.last):
         if candidate.is_file():
             return candidate, folder.threshold
+        if is_sharded(candidate):
+            return _made_of_shards(candidate, named=path), folder.threshold
     raise CheckpointError(
         f"{path} holds no checkpoint; give a run folder, the folder of `nines sweep best`, or a .ckpt file"
     )
+
+
+def _made_of_shards(checkpoint: Path, *, named: Path) -> Path:
+    """The one file that was made of exactly this sharded checkpoint.
+
+    Raises:
+        CheckpointError: Nobody has made it yet; with the command that does.
+    """
+    manifest = read_manifest(checkpoint)
+    file = consolidated_file(checkpoint, manifest)
+    if not file.is_file():
+        raise CheckpointError(
+            f"{checkpoint} is in {manifest.ranks} shards of {manifest.trainer}; make one file of it first: "
+            f"nines checkpoint consolidate {named}"
+        )
+    return file
 
 
 def windows(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:

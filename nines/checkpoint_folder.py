@@ -119,6 +119,11 @@ def is_sharded(path: Path) -> bool:
     return path.is_dir() and (path / MANIFEST).exists()
 
 
+def consolidated_file(target: Path, manifest: Manifest) -> Path:
+    """Where the one file that is made of the sharded checkpoint `target` lies, beside it; another one has another."""
+    return target.with_name(f"{target.stem}-{manifest.step}-{manifest.identity}.fp32.ckpt")
+
+
 def publish(folder: Path, target: Path) -> None:
     """Let `target` name the whole checkpoint in `folder` from now on, and remove the one that it named.
 
