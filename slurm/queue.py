@@ -182,7 +182,7 @@ def _cut(line: str) -> tuple[str, str, str, JobInfo]:
 
 
 def _exit_code(text: str) -> str:
-    """squeue prints what wait() gives, sacct `code:signal`."""
+    """`code:signal` as sacct has it; squeue prints what wait() gives."""
     return f"{int(text) >> 8}:{int(text) & 127}" if text.isdigit() else text
 
 
