@@ -6,6 +6,7 @@ The configuration ends here: everything below takes plain arguments.
 from __future__ import annotations
 
 import logging
+import time
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,12 +30,15 @@ from callbacks.progress import Progress
 from callbacks.trial_reporting import Pruned, Reporter, TrialReporting
 from lightning_modules.checkpoint_io import AtomicCheckpointIO
 from lightning_modules.cluster import check_ranks, cluster_environment
+from lightning_modules.deepspeed import DeepSpeed
 from nines import stop_requests
 from nines.errors import CheckpointError
 from nines.files import read_json, write_json, write_text
 from nines.models.precision import default_precision
 from nines.run_folder import RunFolder, RunStatus
 from nines.run_owner import Superseded, ensure_owned
+
+CLOSING_SECONDS = 5.0
 
 
 def train(
@@ -64,7 +68,24 @@ def train(
         StorageError: The disk refused a write; the last whole checkpoint is kept.
     """
     with stop_requests.listening():
-        return _train(config, folder=folder, overrides=overrides, reporter=reporter)
+        try:
+            return _train(config, folder=folder, overrides=overrides, reporter=reporter)
+        except Superseded:
+            raise  # what the folder says is the new owner's
+        except BaseException:
+            if rank_zero_only.rank != 0:
+                _let_first_rank_close(folder)
+            raise
+
+
+def _let_first_rank_close(folder: RunFolder) -> None:
+    """Wait for the first rank to write how the run ended: whoever started the ranks kills it when another one fails."""
+    until = time.monotonic() + CLOSING_SECONDS
+    while time.monotonic() < until:
+        status = RunStatus.read(folder)
+        if status is not None and status.state not in ("starting", "running"):
+            return
+        time.sleep(0.05)
 
 
 def _train(
@@ -80,7 +101,7 @@ def _train(
     try:
         metrics = _run(config, folder=folder, reporter=reporter)
     except Superseded:
-        raise  # what the folder says is the new owner's
+        raise
     except Pruned as pruned:
         _end(folder, "pruned", str(pruned))
         raise
@@ -149,8 +170,12 @@ def assemble(
     """Build trainer, module and data module as the configuration says, seeded; `extra` callbacks come first."""
     L.seed_everything(config.seed, verbose=False)
     datamodule: LightningDataModule = instantiate(config.datamodule, _convert_="all")
-    module: LightningModule = instantiate(config.module, _recursive_=False, _convert_="all")
-    return _trainer(config, folder, [*extra, *_callbacks(config, reporter)]), module, datamodule
+    trainer = _trainer(config, folder, [*extra, *_callbacks(config, reporter)])
+    strategy = trainer.strategy
+    # Only ZeRO-3 gains by building within its own context: no rank then ever holds the model whole.
+    given = {"deferred": True} if isinstance(strategy, DeepSpeed) and strategy.stage == 3 else {}
+    module: LightningModule = instantiate(config.module, **given, _recursive_=False, _convert_="all")
+    return trainer, module, datamodule
 
 
 def _trainer(config: DictConfig, folder: RunFolder, callbacks: list[Callback]) -> Trainer:
