@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
+from torch.nn import Parameter
 from torch.optim import Optimizer
 
 from nines.clipping.base import ClipResult, global_norm
@@ -144,26 +145,34 @@ class GradientNorms(Callback):
 
 
 def group_norms(module: LightningModule) -> dict[str, float]:
-    """The gradient norm of each group of layers that has gradients, from the input upwards.
+    """The gradient norm of each group of layers that has gradients, from the input upwards; call it on every rank.
 
     Groups are `00_embeddings`, `01` … and `…_head` by `module.model.depth_of(name)` where the model tells depths,
     otherwise the top-level children of `module`.
     """
     model = getattr(module, "model", None)
     depth_of: Callable[[str], int] | None = getattr(model, "depth_of", None)
-    gradients: defaultdict[str, list[Tensor]] = defaultdict(list)
+    groups: defaultdict[str, list[Parameter]] = defaultdict(list)
     if model is not None and depth_of is not None:
         head_depth = int(model.layer_count) + 1
         for name, parameter in model.named_parameters():
-            if parameter.grad is not None:
-                gradients[_group_name(depth_of(name), head_depth)].append(parameter.grad)
+            groups[_group_name(depth_of(name), head_depth)].append(parameter)
     else:
         for name, parameter in module.named_parameters():
-            if parameter.grad is not None:
-                gradients[name.partition(".")[0]].append(parameter.grad)
-    names = sorted(gradients)
+            groups[name.partition(".")[0]].append(parameter)
+    # A module whose gradients are shared out gives whole ones: one group after the other, never those of all layers.
+    gradient_of: Callable[[Parameter], Tensor | None] = getattr(module, "gradient_of", _own_gradient)
+    norms: dict[str, float] = {}
     with torch.no_grad():
-        return {name: global_norm(gradients[name])[1] for name in names}
+        for name in sorted(groups):
+            gradients = [gradient for parameter in groups[name] if (gradient := gradient_of(parameter)) is not None]
+            if gradients:
+                norms[name] = global_norm(gradients)[1]
+    return norms
+
+
+def _own_gradient(parameter: Parameter) -> Tensor | None:
+    return parameter.grad
 
 
 def _group_name(depth: int, head_depth: int) -> str:

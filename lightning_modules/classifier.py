@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import lightning as L
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_modules.checkpoint_io import describe_mismatch
+from lightning_modules.deepspeed import DeepSpeed
+from lightning_modules.fsdp import FullySharded, shard
 from lightning_modules.optimizers import OptimizerOptions, build_optimizer, build_schedule, total_optimizer_steps
 from lightning_modules.trunk import use_trunk_cache
 from lightning_modules.validation_metrics import classification_metrics
@@ -22,7 +25,7 @@ from nines.clipping.none import NoClipping
 from nines.errors import CapabilityError, CheckpointError, ConfigError, DivergedError
 from nines.losses.base import BinaryLoss
 from nines.losses.r_drop import r_drop_penalty
-from nines.models.classifier import PairClassifierOptions, build_pair_classifier
+from nines.models.classifier import PairClassifier, PairClassifierOptions, build_pair_classifier
 from nines.models.dropout import DropoutOptions
 
 PLAIN_LOSS = {"_target_": "nines.losses.none.PlainLoss"}
@@ -43,10 +46,14 @@ class CompletionClassifier(L.LightningModule):
         clipping: Specification of a `nines.clipping.base.GradientClipping`; none by default.
         dropout: Arguments of `nines.models.dropout.DropoutOptions`.
         optimizer: Arguments of `lightning_modules.optimizers.OptimizerOptions`.
+        deferred: Build the model in `configure_model`, where a strategy that shares out parameters can do so while they
+            load (ZeRO-3), instead of now. The weights are the same. No part of a checkpoint.
 
     Raises:
         ConfigError: Arguments that contradict each other.
     """
+
+    model: PairClassifier
 
     def __init__(
         self,
@@ -56,15 +63,20 @@ class CompletionClassifier(L.LightningModule):
         clipping: Mapping[str, Any] = NO_CLIPPING,
         dropout: Mapping[str, Any] | None = None,
         optimizer: Mapping[str, Any] | None = None,
+        deferred: bool = False,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        self.save_hyperparameters(ignore=["deferred"])
         architecture = dict(model)
         self.max_tokens = int(architecture.pop("max_tokens", PairClassifierOptions.max_tokens))
         self.trunk_cache = bool(architecture.pop("trunk_cache", PairClassifierOptions.trunk_cache))
         self.dropout_options = DropoutOptions(**(dropout or {}))
         self.optimizer_options = OptimizerOptions(**(optimizer or {}))
-        self.model = build_pair_classifier(**architecture, dropout=self.dropout_options)
+        self._architecture = architecture
+        self._random_state = torch.get_rng_state()
+        self._stage: str | None = None
+        if not deferred:
+            self.model = build_pair_classifier(**architecture, dropout=self.dropout_options)
         self.loss: BinaryLoss = build(loss, kind=BinaryLoss)
         self.clipping: GradientClipping = build(clipping, kind=GradientClipping)
         self.last_clip: ClipResult | None = None
@@ -76,19 +88,57 @@ class CompletionClassifier(L.LightningModule):
     def setup(self, stage: str) -> None:
         """Hand the loss the mixture's class counts, and the data module the outputs of the frozen layers."""
         self._check_clipping()
-        data = self._data
+        self._stage = stage
         if stage == "fit":
-            self.loss.prepare(data.class_counts())
-        if self.trunk_cache and self.model.freeze_layers > 0:
-            use_trunk_cache(self.model, data, data.splits(stage), precision=str(self.trainer.precision))
+            self.loss.prepare(self._data.class_counts())
+        if self._built:
+            self._use_trunk_cache()
+
+    def configure_model(self) -> None:
+        """Build the model, if that was deferred, and share out its parameters, if the strategy leaves that to us."""
+        attached = self._trainer is not None
+        if not self._built:
+            with torch.random.fork_rng(devices=[]):
+                torch.set_rng_state(self._random_state)  # the head that would have been drawn without deferring
+                self.model = build_pair_classifier(**self._architecture, dropout=self.dropout_options)
+            if attached:
+                self._use_trunk_cache()
+        if attached and isinstance(self.trainer.strategy, FullySharded):
+            shard(self.model, self.trainer.strategy)
+
+    @property
+    def _built(self) -> bool:
+        return "model" in self._modules
+
+    def _use_trunk_cache(self) -> None:
+        if not (self.trunk_cache and self.model.freeze_layers > 0):
+            return
+        strategy, data = self.trainer.strategy, self._data
+        frozen = [p for name, p in self.model.named_parameters() if name in self.model.frozen_parameter_names()]
+        with strategy.gathered(frozen) if isinstance(strategy, DeepSpeed) else nullcontext():
+            use_trunk_cache(self.model, data, data.splits(self._stage), precision=str(self.trainer.precision))
+
+    @property
+    def _engine_clips(self) -> bool:
+        """Whether gradients are DeepSpeed's own; at stage 0 they are whole and ours."""
+        strategy = self.trainer.strategy
+        return isinstance(strategy, DeepSpeed) and strategy.stage > 0
 
     def _check_clipping(self) -> None:
         strategy, name = self.trainer.strategy, type(self.clipping).__name__
-        if isinstance(strategy, DeepSpeedStrategy) and not isinstance(self.clipping, NoClipping):
+        if isinstance(strategy, DeepSpeedStrategy) and not isinstance(strategy, DeepSpeed):
             raise CapabilityError(
-                f"{name} cannot reach the gradients under DeepSpeed, whose engine keeps and clips them itself; "
-                "use clipping=none and set gradient_clipping in DeepSpeed's own configuration"
+                "Lightning's own DeepSpeed strategy takes other steps than DDP; use trainer=deepspeed_zero2, or "
+                "lightning_modules.deepspeed.DeepSpeed"
             )
+        if isinstance(strategy, DeepSpeed) and self._engine_clips:
+            algorithm, limit = self.clipping.native or (None, 0.0)
+            if algorithm != "norm" and not isinstance(self.clipping, NoClipping):
+                raise CapabilityError(
+                    f"{name} cannot reach the gradients under DeepSpeed, whose engine keeps them to itself and clips "
+                    "by norm only; use clipping=norm or clipping=none, or trainer=ddp"
+                )
+            strategy.clip_by_norm(limit)
         sharded = isinstance(strategy, FSDPStrategy | ModelParallelStrategy)
         if sharded and not self.clipping.supports_sharded_gradients:
             raise CapabilityError(
@@ -150,8 +200,22 @@ class CompletionClassifier(L.LightningModule):
         """Clip by our strategy, and keep what it saw for the callbacks."""
         if gradient_clip_val is not None:
             raise ConfigError("choose clipping by the group `clipping=…`, not by trainer.gradient_clip_val")
+        if self._engine_clips:
+            return  # while it steps
         named = [(name, parameter) for name, parameter in self.model.named_parameters() if parameter.grad is not None]
         self.last_clip = self.clipping.clip(named)
+
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
+        """Step, and keep what DeepSpeed's engine saw: it tells the norm before clipping only afterwards."""
+        super().optimizer_step(*arguments, **options)
+        strategy = self.trainer.strategy
+        if self._engine_clips and isinstance(strategy, DeepSpeed):
+            self.last_clip = strategy.last_clip()
+
+    def gradient_of(self, parameter: torch.nn.Parameter) -> Tensor | None:
+        """The gradient of `parameter` before a step, averaged over ranks; call it on every rank."""
+        strategy = self.trainer.strategy
+        return strategy.gradient_of(parameter) if isinstance(strategy, DeepSpeed) else parameter.grad
 
     # ---- evaluation
 

@@ -13,8 +13,9 @@ deepspeed is imported when a strategy is made, not before.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightning_modules.deepspeed_checkpoints import DeepSpeedCheckpoints
+from nines.clipping.base import ClipResult
 from nines.errors import CapabilityError, ConfigError
 
 STAGES = (0, 1, 2, 3)
@@ -166,19 +168,32 @@ class DeepSpeed(DeepSpeedCheckpoints):
     def setup(self, trainer: Any) -> None:
         """Share out what is still whole, then make the engine."""
         self._init_config_if_needed()
+        if self.stage == 0 and self.precision_plugin.precision != "32-true":
+            raise ConfigError(
+                "DeepSpeed's stage 0 sums gradients up in the precision of the weights; use stage=1, 2 or 3, "
+                "trainer.precision=32-true, or trainer=ddp"
+            )
         module = self.lightning_module
         assert module is not None
         if self.stage == 3:
-            import deepspeed
-
-            # Before the engine, which would move the whole model to this rank's device first.
-            deepspeed.zero.Init(module=module, config_dict_or_path=self.settings)
+            self._share_out(module)
         if trainer.state.fn == TrainerFn.FITTING and not module.automatic_optimization:
             # The caller of manual_backward does not say which pass is the last one, so the step ends the window.
             self.settings["managed_gradient_accumulation"] = False
             if self.stage in {1, 3}:
                 self.settings["zero_optimization"]["overlap_comm"] = False
         super().setup(trainer)
+
+    def _share_out(self, module: nn.Module) -> None:
+        """Split what is still whole, before the engine would move all of it to this rank's device."""
+        import deepspeed
+
+        for precision, dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16)):
+            if self.settings.get(precision, {}).get("enabled"):
+                for parameter in module.parameters():
+                    if not hasattr(parameter, "ds_id"):  # those that transformers split are of this type
+                        parameter.data = parameter.data.to(dtype)
+        deepspeed.zero.Init(module=module, config_dict_or_path=self.settings)
 
     # ---- steps
 
@@ -212,10 +227,47 @@ class DeepSpeed(DeepSpeedCheckpoints):
         in_window = progress.current.ready % trainer.accumulate_grad_batches
         return in_window == 0 or progress.is_last_batch or progress.current.ready >= trainer.num_training_batches
 
-    def global_gradient_norm(self) -> float | None:
-        """Euclidean norm over all ranks of the last step's gradients before clipping; None where none was computed."""
-        norm = self.deepspeed_engine.get_global_grad_norm()
-        return None if norm is None else float(norm)
+    # ---- gradients
+
+    def clip_by_norm(self, limit: float) -> None:
+        """Let the engine shorten gradients to the Euclidean norm `limit` from its next start on; 0 for never."""
+        self.settings["gradient_clipping"] = limit
+
+    def last_clip(self) -> ClipResult | None:
+        """What the engine saw and did at its last step; None where it computed no norm."""
+        engine: Any = self.deepspeed_engine
+        norm = engine.get_global_grad_norm()
+        if norm is None:
+            return None
+        limit = self.settings["gradient_clipping"] or None
+        found = float(norm)
+        # Where gradients were not finite the engine drops the step, and may go on telling the norm of the one before.
+        if not math.isfinite(found) or getattr(engine.optimizer, "overflow", False):
+            return ClipResult(norm=math.inf, clipped_share=1.0, threshold=limit)
+        return ClipResult(norm=found, clipped_share=float(limit is not None and found > limit), threshold=limit)
+
+    def gradient_of(self, parameter: nn.Parameter) -> Tensor | None:
+        """The whole gradient of a parameter between backward and step, averaged over ranks; call it on every rank."""
+        from deepspeed.utils import safe_get_full_grad
+
+        if not parameter.requires_grad:
+            return None
+        if self.stage == 0:
+            return parameter.grad
+        gradient: Tensor | None = safe_get_full_grad(parameter)
+        return gradient
+
+    @contextmanager
+    def gathered(self, parameters: Sequence[nn.Parameter]) -> Generator[None, None, None]:
+        """Within it this rank holds `parameters` whole, to read them; enter it on every rank."""
+        if self.stage != 3:
+            yield
+            return
+        import deepspeed
+
+        shared = [parameter for parameter in parameters if hasattr(parameter, "ds_id")]
+        with deepspeed.zero.GatheredParameters(shared):
+            yield
 
 
 class WholeInputs(DeepSpeedPrecision):
@@ -238,8 +290,3 @@ class _PartitionedLoading:
     def is_zero3(self) -> bool:
         """Whether the parameters are shared out."""
         return True
-
-
-def whole_shape(parameter: nn.Parameter) -> torch.Size:
-    """The shape of a parameter, also where this rank holds a share of it (under ZeRO-3 it looks empty)."""
-    return torch.Size(getattr(parameter, "ds_shape", parameter.shape))

@@ -87,6 +87,24 @@ def find_layers(encoder: nn.Module) -> tuple[str, nn.ModuleList]:
     )
 
 
+def recompute_activations(encoder: nn.Module) -> None:
+    """Let each layer keep its input alone for the backward pass, and compute the rest again there; same gradients.
+
+    Frozen layers keep nothing anyway. Where the classifier computes the last layer at few tokens, that one keeps its
+    activations: the backward pass wants them first.
+
+    Raises:
+        CapabilityError: The architecture cannot do it.
+    """
+    if not getattr(encoder, "supports_gradient_checkpointing", False):
+        raise CapabilityError(
+            f"{type(encoder).__name__} cannot compute activations again; "
+            "set module.model.activation_checkpointing=false"
+        )
+    enable: Any = encoder.activation_checkpointing_enable
+    enable(activation_checkpointing_kwargs={"use_reentrant": False})  # the other way wants inputs with gradients
+
+
 class SkipRows:
     """A forward hook that lets each row skip the layer with probability `rate` while training (Fan et al. 2019)."""
 

@@ -42,6 +42,18 @@ def _masked_mean(hidden: Tensor, mask: Tensor) -> Tensor:
     return (hidden * share.unsqueeze(-1)).sum(dim=1).to(hidden.dtype)
 
 
+class PreciseLinear(nn.Linear):
+    """A linear map in float32 or wider, also where a strategy keeps its weights in bf16: scores near the threshold tie.
+
+    A module's own forward, since that is where strategies that share out parameters make them whole.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  torch's name
+        """(…, inputs) to (…, outputs)."""
+        precision = torch.promote_types(self.weight.dtype, torch.float32)
+        return nn.functional.linear(input.to(precision), self.weight.to(precision), self.bias.to(precision))
+
+
 class ClassifierHead(nn.Module):
     """A linear map to one logit, or one hidden layer with tanh before it; several dropout masks on request.
 
@@ -56,8 +68,8 @@ class ClassifierHead(nn.Module):
         if hidden is not None and hidden < 1:
             raise ConfigError(f"head_hidden={hidden} must be at least 1, or empty for a linear head")
         self.dropout = nn.Dropout(dropout)
-        self.dense = nn.Linear(width, hidden) if hidden is not None else None
-        self.output = nn.Linear(width if hidden is None else hidden, 1)
+        self.dense = PreciseLinear(width, hidden) if hidden is not None else None
+        self.output = PreciseLinear(width if hidden is None else hidden, 1)
         for layer in (self.dense, self.output):
             if layer is not None:  # as transformers initialises heads: small, so that the first loss is near ln 2
                 nn.init.normal_(layer.weight, std=0.02)
@@ -66,7 +78,8 @@ class ClassifierHead(nn.Module):
     def forward(self, pooled: Tensor, samples: int = 1) -> Tensor:
         """Logits (samples, batch) from `pooled` (batch, width), one row of logits for each dropout mask."""
         with torch.autocast(pooled.device.type, enabled=False):  # one dot product decides near the threshold
-            repeated = pooled.to(self.output.weight.dtype).expand(samples, *pooled.shape)
+            precise = pooled.to(torch.promote_types(self.output.weight.dtype, torch.float32))
+            repeated = precise.expand(samples, *pooled.shape)
             activated = self.dropout(repeated)
             if self.dense is not None:
                 activated = self.dropout(torch.tanh(self.dense(activated)))
