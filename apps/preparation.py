@@ -12,7 +12,7 @@ from apps.config import compose
 SPLITS = ("train", "valid")
 
 
-def prepare(overrides: Sequence[str]) -> None:
+def prepare(overrides: Sequence[str], *, trunk: bool = True) -> None:
     """Fetch the weights, tokenise, and compute the outputs of the frozen layers for trials with these overrides.
 
     What lies in the cache already costs a second. Where training runs on a GPU the frozen layers are left to the
@@ -20,6 +20,7 @@ def prepare(overrides: Sequence[str]) -> None:
 
     Args:
         overrides: Of `train`, those that hold in every trial.
+        trunk: Compute the outputs of the frozen layers; False leaves them to the first trial.
 
     Raises:
         WeightsError, DataError, StorageError: As the first trial would raise them.
@@ -40,7 +41,7 @@ def prepare(overrides: Sequence[str]) -> None:
         data.pairs(split)
     module = instantiate(config.module, _recursive_=False, _convert_="all")
     on_gpu = torch.cuda.is_available() and config.trainer.get("accelerator") != "cpu"
-    if on_gpu or not (module.trunk_cache and module.model.freeze_layers):
+    if on_gpu or not trunk or not (module.trunk_cache and module.model.freeze_layers):
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:

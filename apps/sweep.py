@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps.config import CONFIG_DIR_VARIABLE
 from apps.help import config_help
+from apps.sweep_output import FAILED, SHOWN_TRIALS, again, conclude, elsewhere, say, terminal
 from nines.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from apps.sweep_options import SweepRequest
     from sweeps.study import Sweep
 
 ACTIONS = ("run", "status", "report", "best", "cancel", "retry")
 RUN_TRIAL = "apps.train:run_trial"
 PRELOAD = "apps.train:preload"
-SHOWN_TRIALS = 40
-PIPE_WIDTH = 200
-FAILED, INTERRUPTED = 1, 130
 
 EXAMPLES = """
   nines sweep                                    the quick sweep; the same command again goes on with it
@@ -34,7 +29,9 @@ EXAMPLES = """
   nines sweep report sweep=clipping              one HTML page and one CSV file
   nines sweep best sweep=clipping --to model     copy the best model for `nines predict` and `nines evaluate`
   nines sweep cancel sweep=clipping              stop its workers; trials save a checkpoint first
-  nines sweep retry sweep=clipping               try the failed trials once more"""
+  nines sweep retry sweep=clipping               try the failed trials once more
+  nines sweep sweep=clipping launcher=slurm trials=64 launcher.partition=gpu    workers as one SLURM array
+  nines sweep sweep=clipping launcher=slurm --dry-run                           only print its script"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--to", metavar="FOLDER", help="best: copy there (default: best/ in the sweep's folder)")
     parser.add_argument("--cfg", choices=["job"], help="print what the sweep would be and stop")
+    parser.add_argument("--dry-run", action="store_true", help="launcher=slurm: print the batch script and stop")
     parser.add_argument(
         "--config-dir",
         type=Path,
@@ -68,6 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     action = words.pop(0) if words and words[0] in ACTIONS else "run"
     if arguments.to is not None and action != "best":
         raise UserError("--to belongs to `nines sweep best`")
+    if arguments.dry_run and action != "run":
+        raise UserError("--dry-run belongs to `nines sweep … launcher=slurm`")
     if arguments.cfg is not None:
         return _print_definition(read_request(words))
     actions: dict[str, Callable[[Sweep], int]] = {
@@ -77,58 +77,102 @@ def run(arguments: argparse.Namespace) -> int:
         "cancel": cancel,
         "retry": lambda sweep: retry(sweep, words),
     }
-    return actions[action](locate(words)) if action in actions else start(words)
+    return actions[action](locate(words)) if action in actions else start(words, dry_run=arguments.dry_run)
 
 
-def start(words: Sequence[str]) -> int:
-    """Start the sweep, or go on with it, and end with its table.
+def start(words: Sequence[str], *, dry_run: bool = False) -> int:
+    """Start the sweep, or go on with it: here to its end and its table, on a cluster until its workers are submitted.
+
+    Args:
+        words: Keys of the sweep and overrides of its trials.
+        dry_run: Only print the script that would be submitted.
 
     Returns:
-        0 when every trial completed or was pruned, 1 when some failed, 130 when stopped.
+        0 when every trial completed or was pruned or the workers were submitted, 1 when some failed, 130 when stopped.
     """
-    from apps.sweep_checks import check_and_prepare
     from apps.sweep_options import read_request
-    from sweeps.launch_local import LocalLauncher, LocalOptions
-    from sweeps.progress import PlainProgress, TerminalProgress
-    from sweeps.study import create_study
 
     quiet_optuna()
     request = read_request(words)
-    if not (request.folder / "sweep.yaml").exists():
-        check_and_prepare(request.definition)
-    sweep = create_study(request.folder, request.definition, storage=request.storage)
-    console = _console()
+    if request.launcher is not None:
+        return _start_on_slurm(request, words, dry_run=dry_run)
+    if dry_run:
+        raise UserError("--dry-run prints the script of launcher=slurm; `--cfg job` prints what the sweep would be")
+    return _start_here(request, words)
+
+
+def _start_here(request: SweepRequest, words: Sequence[str]) -> int:
+    from sweeps.launch_local import LocalLauncher, LocalOptions
+    from sweeps.progress import PlainProgress, TerminalProgress
+
+    console = terminal()
+    sweep = _open(request)
     if sweep.definition.question:
         console.print(sweep.definition.question, style="bold", highlight=False)
-    console.print(
-        f"{sweep.folder}  ({request.workers} at the same time, {request.threads} threads each)",
-        highlight=False,
-        soft_wrap=True,
-    )
+    say(console, f"{sweep.folder}  ({request.workers} at the same time, {request.threads} threads each)")
     kind = TerminalProgress if console.is_terminal else PlainProgress
     with kind(sweep.definition, console) as progress:
         options = LocalOptions(RUN_TRIAL, PRELOAD, workers=request.workers, threads=request.threads)
         launcher = LocalLauncher(sweep, options, watcher=progress)
         ended = launcher.run()
-    return _conclude(sweep, words, console, stopped=launcher.stop_requests > 0, ended=ended)
+    return conclude(sweep, words, console, stopped=launcher.stop_requests > 0, ended=ended)
+
+
+def _start_on_slurm(request: SweepRequest, words: Sequence[str], *, dry_run: bool) -> int:
+    from apps.sweep_slurm import plan_workers, print_script, require_slurm, submit, warn_of_changes
+    from sweeps.records import slots_left
+
+    plan = plan_workers(request, run_trial=RUN_TRIAL)
+    if dry_run:
+        return print_script(request, plan)
+    require_slurm()
+    warn_of_changes(plan.options)
+    sweep, console = _open(request), terminal()
+    if slots_left(sweep.trials(), sweep.definition) == 0:
+        return conclude(sweep, words, console, stopped=False, ended=True)
+    if sweep.definition.question:
+        console.print(sweep.definition.question, style="bold", highlight=False)
+    return submit(sweep, plan, words)
+
+
+def _open(request: SweepRequest) -> Sweep:
+    """The study, made when it is new, after its configurations were checked and what its trials share was made."""
+    from apps.sweep_checks import check_and_prepare
+    from sweeps.records import slots_left
+    from sweeps.study import create_study, open_study
+
+    new = not (request.folder / "sweep.yaml").exists()
+    work = new or slots_left(open_study(request.folder).trials(), request.definition) > 0
+    if work and (new or request.prepare):
+        # A machine without GPUs leaves the outputs of frozen layers to trials that have some.
+        trunk = request.launcher is None or request.launcher.gpus_per_node is None
+        check_and_prepare(request.definition, check=new, prepared=request.prepare, trunk=trunk)
+    return create_study(request.folder, request.definition, storage=request.storage)
 
 
 def status(sweep: Sweep) -> int:
     """Print how far the sweep is."""
+    from slurm.queue import JobState
     from sweeps.cancel import live_workers
+    from sweeps.jobs import looking_queue, view_jobs
     from sweeps.progress import Snapshot, trial_line
     from sweeps.report.summary import summary_table
 
-    console = _console()
-    workers = live_workers(sweep)
+    console = terminal()
+    jobs = view_jobs(sweep, looking_queue())
+    workers = len(live_workers(sweep))
+    workers += sum(view.count(JobState.RUNNING) * view.record.trials_per_task for view in jobs)
     trials = sweep.trials()
-    snapshot = Snapshot.of(trials, sweep.definition, workers=len(workers))
+    snapshot = Snapshot.of(trials, sweep.definition, workers=workers)
     console.print(sweep.definition.question, style="bold", highlight=False)
     console.print(summary_table(trials, sweep.definition, limit=SHOWN_TRIALS))
     for row in snapshot.rows:
         if row.state == "running":
-            console.print(trial_line(row, snapshot.status.get(row.number)), highlight=False, soft_wrap=True)
-    _say(console, f"{snapshot.headline(sweep.definition)} · {len(workers)} workers\n{sweep.folder}{_elsewhere(sweep)}")
+            say(console, trial_line(row, snapshot.status.get(row.number)))
+    for view in jobs:
+        if view.alive:
+            say(console, view.line())
+    say(console, f"{snapshot.headline(sweep.definition)} · {workers} workers\n{sweep.folder}{elsewhere(sweep)}")
     return 0
 
 
@@ -161,10 +205,14 @@ def cancel(sweep: Sweep) -> int:
     """
     from sweeps.cancel import cancel as stop_workers
 
-    left = stop_workers(sweep)
-    for claim in left:
+    left = stop_workers(sweep, tell=print)
+    for claim in left.workers:
         reason = "is still saving" if claim.here() else "stops as soon as it sees the mark in the folder"
         print(f"the worker {claim.pid} on {claim.host} {reason}")
+    for view in left.jobs:
+        print(f"{view.line()}; they stop as soon as they see the mark, at the latest with scancel {view.record.id}")
+    if left.problem:
+        print(f"SLURM did not help: {left.problem}")
     print(f"{sweep.folder} is cancelled; `nines sweep` with the same words goes on with it")
     return FAILED if left else 0
 
@@ -179,7 +227,7 @@ def retry(sweep: Sweep, words: Sequence[str]) -> int:
         print(f"no trial of {sweep.name} has failed")
         return 0
     print(f"{len(numbers)} failed trials are waiting again: {', '.join(map(str, numbers))}")
-    print(f"  start them   {_command(words)}")
+    print(f"  start them   {again(words)}")
     return 0
 
 
@@ -190,64 +238,9 @@ def quiet_optuna() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def _conclude(sweep: Sweep, words: Sequence[str], console: Console, *, stopped: bool, ended: bool) -> int:
-    from sweeps.records import results
-    from sweeps.report.summary import summary_table
-
-    trials = sweep.trials()
-    rows = results(trials)
-    console.print(summary_table(trials, sweep.definition, limit=SHOWN_TRIALS))
-    chosen = sweep.best()
-    if chosen is not None:
-        overrides = sweep.definition.space.overrides(chosen.params)
-        _say(console, f"best: trial {chosen.number}, {sweep.objective.metric} {chosen.value:.4f}")
-        _say(console, f"  configuration   {shlex.join(overrides)}")
-        _say(console, f"  checkpoint      {_checkpoint(chosen.folder)}")
-    failed = [row for row in rows if row.state == "failed"]
-    for row in failed:
-        _say(console, f"trial {row.number} failed: {row.reason} ({row.folder / 'log.txt'})")
-    if stopped or not ended:
-        unfinished = "stopped" if stopped else "not all workers could go on"
-        _say(console, f"{unfinished}; nothing is lost. Go on with:  {_command(words)}")
-        return INTERRUPTED if stopped else FAILED
-    if failed:
-        _say(console, f"try the failed trials once more:  nines sweep retry folder={shlex.quote(str(sweep.folder))}")
-    folder = shlex.quote(str(sweep.folder))
-    _say(console, f"look further:\n  nines tensorboard {folder}\n  nines sweep report folder={folder}")
-    _say(console, f"  nines sweep best folder={folder}")
-    return FAILED if failed else 0
-
-
-def _checkpoint(folder: Path) -> Path:
-    from nines.run_folder import RunFolder
-
-    return RunFolder(folder).best
-
-
-def _elsewhere(sweep: Sweep) -> str:
-    return "" if sweep.visible else "  (not to be seen from this machine)"
-
-
 def _print_definition(request: SweepRequest) -> int:
     import yaml
 
     print(f"# {request.folder}")
     print(yaml.safe_dump(request.definition.as_mapping(), sort_keys=False, width=120, allow_unicode=True), end="")
     return 0
-
-
-def _command(words: Sequence[str]) -> str:
-    return shlex.join(["nines", "sweep", *words])
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    console = Console()
-    # A log or a pipe has no width; at the 80 columns that rich assumes then, the table would be cut to pieces.
-    return console if console.is_terminal else Console(width=PIPE_WIDTH)
-
-
-def _say(console: Console, line: str) -> None:
-    # Paths and commands are to be copied, so they are neither wrapped nor coloured.
-    console.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -11,8 +11,16 @@ from nines.errors import ConfigError, NinesError
 from sweeps.definition import SweepDefinition
 
 
-def check_and_prepare(definition: SweepDefinition) -> None:
+def check_and_prepare(
+    definition: SweepDefinition, *, check: bool = True, prepared: bool = True, trunk: bool = True
+) -> None:
     """Compose and validate configurations that show every choice of the space at least once, then fill the caches.
+
+    Args:
+        definition: The sweep.
+        check: Do the former: not for a sweep that runs already.
+        prepared: Do the latter: not on a machine that is not to compute, or whose caches the workers do not see.
+        trunk: Compute the outputs of frozen layers, too: not where the workers have GPUs and this machine has none.
 
     Raises:
         ConfigError: One of them does not compose, or does not fit the classes that it names.
@@ -24,10 +32,11 @@ def check_and_prepare(definition: SweepDefinition) -> None:
     ]
     # Without threads in this process a fork is safe; the checking process ends with all that it imported.
     with multiprocessing.get_context("fork").Pool(1) as pool:
-        problem = pool.apply(first_problem, (jobs,))
+        problem = pool.apply(first_problem, (jobs,)) if check else None
         if problem is not None:
             raise ConfigError(problem)
-        pool.apply(prepare, (definition.train,))
+        if prepared:
+            pool.apply(prepare, (definition.train,), {"trunk": trunk})
 
 
 def first_problem(jobs: Sequence[Sequence[str]]) -> str | None:

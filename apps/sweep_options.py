@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from apps.config import compose, config_folder
+from apps.config import compose, config_folder, config_tree
 from apps.help import groups_of, read_yaml
+from apps.launcher import read_launcher
 from apps.sweep import ACTIONS
 from nines.errors import SweepError, UserError, nearest
+from slurm.options import SlurmOptions
 from sweeps.definition import SweepDefinition, parse_definition
 from sweeps.narrowing import narrow, split_overrides
 from sweeps.storage_url import absolute_url
@@ -32,7 +34,7 @@ DEFINITION_KEYS = (
     "pruner",
 )
 # Words that say where a sweep lies and how it runs, not which one it is.
-ONLY_WHERE_AND_HOW = frozenset({"folder", "workers", "threads", "storage", "runs", "launcher"})
+ONLY_WHERE_AND_HOW = frozenset({"folder", "workers", "threads", "storage", "runs", "launcher", "prepare"})
 # A trial is judged on validation data only, and its log is read by people.
 TRIAL_DEFAULTS = ("test=false", "trainer.enable_progress_bar=false")
 # Every trial gets these from the sweep.
@@ -51,6 +53,8 @@ class SweepRequest:
         threads: CPU threads of each trial.
         named_only: No override changed what is compared, so that the name alone says which sweep is meant.
         explicit_folder: The user gave the folder.
+        launcher: How a cluster is asked for the workers, None for processes of this machine.
+        prepare: Whether this machine makes what all trials share.
     """
 
     definition: SweepDefinition
@@ -60,6 +64,8 @@ class SweepRequest:
     threads: int
     named_only: bool
     explicit_folder: bool
+    launcher: SlurmOptions | None = None
+    prepare: bool = True
 
 
 def read_request(overrides: Sequence[str]) -> SweepRequest:
@@ -96,15 +102,19 @@ def read_request(overrides: Sequence[str]) -> SweepRequest:
     if content["folder"] and {override_key(text).partition(".")[0] for text in overrides} <= ONLY_WHERE_AND_HOW:
         definition = _stored(Path(content["folder"]).expanduser()) or definition
     default = Path(content["runs"]) / "sweep" / definition.folder_name
-    workers = _workers(content["workers"], definition)
+    launcher = read_launcher(content["launcher"])
+    workers = _workers(content["workers"], definition, launcher)
+    threads = max(cores() // workers, 1) if launcher is None else launcher.cpus_per_task
     return SweepRequest(
         definition=definition,
         folder=Path(content["folder"] or default).expanduser().absolute(),
         storage=absolute_url(content["storage"]) if content["storage"] else None,
         workers=workers,
-        threads=_positive("threads", content["threads"]) or max(cores() // workers, 1),
+        threads=_positive("threads", content["threads"]) or threads,
         named_only=not for_trials,
         explicit_folder=content["folder"] is not None,
+        launcher=launcher,
+        prepare=_switch("prepare", content["prepare"]),
     )
 
 
@@ -116,7 +126,7 @@ def locate(overrides: Sequence[str]) -> Sweep:
     Raises:
         SweepError: There is none.
     """
-    request = read_request(overrides)
+    request = read_request(_by_name(overrides))
     by_folder = request.explicit_folder or (not request.named_only and (request.folder / "sweep.yaml").exists())
     try:
         sweep = open_study(request.folder if by_folder else find_sweep(request.folder.parent, request.definition.name))
@@ -127,6 +137,16 @@ def locate(overrides: Sequence[str]) -> Sweep:
         if request.storage in (None, sweep.storage_url):
             return sweep
     return find_in_storage(request.storage, request.folder.name if by_folder else request.definition.name)
+
+
+def _by_name(overrides: Sequence[str]) -> list[str]:
+    """`sweep=<name>` that no file defines is the name that somebody gave a sweep, as `nines report` understands it."""
+    with config_tree() as tree:
+        return [
+            f"name={value}" if key == "sweep" and value and not (tree / "sweep" / f"{value}.yaml").is_file() else text
+            for text in overrides
+            for key, _, value in [text.partition("=")]
+        ]
 
 
 def override_key(text: str) -> str:
@@ -177,9 +197,17 @@ def _compose_own(own: Sequence[str]) -> dict[str, Any]:
     return {str(key): value for key, value in container.items()}
 
 
-def _workers(asked: Any, definition: SweepDefinition) -> int:
+def _workers(asked: Any, definition: SweepDefinition, launcher: SlurmOptions | None) -> int:
     given = _positive("workers", asked)
-    return given or min(cores(), MOST_WORKERS, definition.trials * definition.seeds)
+    # More at once would leave a sampler little to learn from.
+    most = min(cores(), MOST_WORKERS) if launcher is None else MOST_WORKERS
+    return given or min(most, definition.trials * definition.seeds)
+
+
+def _switch(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise SweepError(f"{key}: expected true or false, found {value!r}")
+    return value
 
 
 def _positive(key: str, value: Any) -> int | None:

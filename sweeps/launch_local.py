@@ -16,12 +16,21 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
-from sweeps.life_cycle import CANCELLED
+from sweeps.cancel import clear_cancelled
 from sweeps.study import Sweep
 from sweeps.trial import TrialRecord
 from sweeps.worker import STOPPED
 
 POLL_SECONDS = 0.2
+# Safe path keeps folders named like ours out of the imports; one thread keeps a worker free to fork, and each trial
+# sets its own number.
+WORKER_ENVIRONMENT = {
+    "PYTHONSAFEPATH": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 
 
 class Watcher(Protocol):
@@ -78,7 +87,7 @@ class LocalLauncher:
         Returns:
             Whether the sweep ran to its end; False when it was stopped or its workers could not go on.
         """
-        (self.sweep.folder / CANCELLED).unlink(missing_ok=True)
+        clear_cancelled(self.sweep)
         previous = {
             number: signal.signal(number, self._on_signal) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         }
@@ -138,22 +147,14 @@ class LocalLauncher:
         if options.preload:
             command += ["--preload", options.preload]
         with log.open("ab") as output:
-            # A session of its own keeps the terminal's Ctrl-C away; safe path keeps folders named like ours out of
-            # the imports; one thread keeps the worker free to fork, and each trial sets its own number.
+            # A session of its own keeps the terminal's Ctrl-C away.
             return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={
-                    **os.environ,
-                    "PYTHONSAFEPATH": "1",
-                    "OMP_NUM_THREADS": "1",
-                    "MKL_NUM_THREADS": "1",
-                    "OPENBLAS_NUM_THREADS": "1",
-                    "TOKENIZERS_PARALLELISM": "false",
-                },
+                env={**os.environ, **WORKER_ENVIRONMENT},
             )
 
     def _pass_on(self) -> None:

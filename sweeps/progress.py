@@ -14,10 +14,9 @@ from rich.text import Text
 
 from nines.run_folder import RunFolder, RunStatus
 from sweeps.definition import SweepDefinition
-from sweeps.records import best_record, results
+from sweeps.records import best_record, results, slots_asked_for, trial_name
 from sweeps.report.results import format_params, format_seconds
 from sweeps.report.summary import STATE_STYLES
-from sweeps.samplers import fixed_sets
 from sweeps.trial import TrialRecord
 
 FINISHED_ROWS = 8
@@ -52,10 +51,7 @@ class Snapshot:
         for row in rows:
             if row.state == "running" and (found := RunStatus.read(RunFolder(row.folder))) is not None:
                 status[row.number] = found
-        known = fixed_sets(definition.sampler, definition.space)
-        sets = definition.trials if known is None else min(definition.trials, len(known))
-        pruned_sets = sum(row.state == "pruned" and row.seed == 0 for row in rows)
-        total = max(sets * definition.seeds - pruned_sets * (definition.seeds - 1), len(rows))
+        total = slots_asked_for(rows, definition)
         finished = sum(row.finished for row in rows)
         best = best_record(rows, objective=definition.objectives[0])
         return cls(rows, status, finished, total, best, _seconds_left(rows, status, total=total, workers=workers))
@@ -68,7 +64,7 @@ class Snapshot:
             parts.append(f"{failed} failed")
         if self.best is not None:
             name = definition.objectives[0].metric
-            parts.append(f"best {name} {self.best.value:.4f} (trial {self.best.number})")
+            parts.append(f"best {name} {self.best.value:.4f} (trial {trial_name(self.best)})")
         if self.finished < self.total:
             parts.append(
                 f"about {format_seconds(self.seconds_left)} left" if self.seconds_left else "time left unknown"
@@ -150,7 +146,7 @@ class PlainProgress:
 
 def trial_line(row: TrialRecord, status: RunStatus | None) -> str:
     """One row as a line of text."""
-    parts = [f"trial {row.number} {row.state}", *_figures(row, status)]
+    parts = [f"trial {trial_name(row)} {row.state}", *_figures(row, status)]
     if row.state in ("failed", "pruned", "interrupted") and row.reason:
         parts.append(row.reason)
     parts.append(format_params(row.params))
@@ -170,7 +166,7 @@ def progress_table(snapshot: Snapshot) -> Table:
         is_best = snapshot.best is not None and row.number == snapshot.best.number
         state = Text(row.state, style=STATE_STYLES[row.state])
         note = row.reason if row.state == "failed" else format_params(row.params)
-        table.add_row(str(row.number), state, step, objective, best, left, Text(note), style="bold" if is_best else "")
+        table.add_row(trial_name(row), state, step, objective, best, left, Text(note), style="bold" if is_best else "")
     return table
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.definition import SweepDefinition
-from sweeps.records import best_record
+from sweeps.records import best_record, trial_name
 from sweeps.report.results import completed, current, format_seconds, format_value, varying_keys
 from sweeps.trial import TrialRecord
 
@@ -63,7 +63,7 @@ def summary_table(records: Sequence[TrialRecord], definition: SweepDefinition, *
     chosen = best_record(records, objective=definition.objectives[0])
     for record in shown:
         best = chosen is not None and record.number == chosen.number
-        cells = [str(record.number)]
+        cells = [trial_name(record)]
         if definition.seeds > 1:
             cells.append(f"{record.group}/{record.seed}")
         cells.append(record.state)

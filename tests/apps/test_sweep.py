@@ -28,7 +28,7 @@ def runs(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
     monkeypatch.setattr(command, "RUN_TRIAL", RUN_TRIAL)
     monkeypatch.setattr(command, "PRELOAD", PRELOAD)
-    monkeypatch.setattr("apps.sweep_checks.check_and_prepare", lambda definition: None)
+    monkeypatch.setattr("apps.sweep_checks.check_and_prepare", lambda definition, **what: None)
     monkeypatch.setattr("apps.sweep_options.read_request", toy_request)
     return tmp_path
 
@@ -116,6 +116,16 @@ def test_a_sweep_ends_with_its_table_its_best_and_the_commands_to_look_further(r
         assert part in said
 
 
+def test_a_sweep_that_goes_on_is_prepared_again_but_not_checked_and_a_finished_one_neither(runs, monkeypatch):
+    asked = []
+    monkeypatch.setattr("apps.sweep_checks.check_and_prepare", lambda definition, **what: asked.append(what))
+    create_study(runs / "toy", definition(trials=2))
+    assert command.start([]) == 0
+    assert asked == [{"check": False, "prepared": True, "trunk": True}]
+    assert command.start([]) == 0
+    assert len(asked) == 1
+
+
 def test_failed_trials_make_exit_code_one_and_retry_puts_them_back(runs, capsys):
     words = ["mode=raise"]
     assert command.start(words) == 1
@@ -175,7 +185,7 @@ def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(runs):
         "import sys; from apps import sweep, sweep_checks, sweep_options; "
         "from tests.sweeps.conftest import toy_request; sweep_options.read_request = toy_request; "
         f"sweep.RUN_TRIAL = {RUN_TRIAL!r}; sweep.PRELOAD = {PRELOAD!r}; "
-        "sweep_checks.check_and_prepare = lambda definition: None; sys.exit(sweep.start(sys.argv[1:]))"
+        "sweep_checks.check_and_prepare = lambda definition, **what: None; sys.exit(sweep.start(sys.argv[1:]))"
     )
     words = ["steps=50", "pause=0.1"]
     process = subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE, text=True)

@@ -1,0 +1,144 @@
+"""`nines sweep … launcher=slurm`: submits the workers that are missing, says how to look, and returns."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from apps.checkout import Checkout, check_clean
+from apps.config import compose
+from apps.launcher import ranks
+from nines.errors import ConfigError, SchedulerError
+from slurm.commands import available
+from slurm.options import SlurmOptions
+from slurm.sbatch import render
+from sweeps.launch_slurm import SlurmLauncher, Submission, WorkerPlan, worker_job
+from sweeps.records import slots_left
+
+if TYPE_CHECKING:
+    from apps.sweep_options import SweepRequest
+    from sweeps.definition import SweepDefinition
+    from sweeps.study import Sweep
+
+# Keys of `train` on which the shape of a job depends.
+SHAPING = ("trainer", "trainer.devices", "trainer.num_nodes", "trainer.accelerator", "experiment")
+
+
+def require_slurm() -> None:
+    """Say that this machine cannot submit, before anything is prepared or written.
+
+    Raises:
+        SchedulerError: SLURM's commands are not on the PATH.
+    """
+    if not available():
+        raise SchedulerError(
+            "launcher=slurm: sbatch and squeue are not on the PATH; submit from a machine of the cluster, or see the "
+            "script with --dry-run"
+        )
+
+
+def warn_of_changes(options: SlurmOptions) -> None:
+    """One line on standard error when the code that will run is not committed.
+
+    Raises:
+        ConfigError: `launcher.require_clean` is set, and it is not.
+    """
+    warning = check_clean(Checkout.holding(Path(__file__)), required=options.require_clean)
+    if warning is not None:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def plan_workers(request: SweepRequest, *, run_trial: str) -> WorkerPlan:
+    """How the workers of the sweep are to run on the cluster.
+
+    Raises:
+        ConfigError: Launcher and trainer contradict each other, or trials would need jobs of different shapes.
+    """
+    options = request.launcher
+    assert options is not None
+    nodes, tasks_per_node = _shape(request.definition, options)
+    return WorkerPlan(
+        options=options,
+        run_trial=run_trial,
+        workers=request.workers,
+        threads=request.threads,
+        nodes=nodes,
+        tasks_per_node=tasks_per_node,
+    )
+
+
+def print_script(request: SweepRequest, plan: WorkerPlan) -> int:
+    """Print the script that would be submitted; nothing is written."""
+    from sweeps.study import open_study
+
+    tasks = plan.tasks_for(min(plan.workers, request.definition.trials * request.definition.seeds))
+    if (request.folder / "sweep.yaml").exists():
+        sweep = open_study(request.folder)
+        left = slots_left(sweep.trials(), request.definition)
+        tasks = plan.tasks_for(min(plan.workers, left))
+        if available():
+            tasks, alive = SlurmLauncher(sweep, plan).missing(left)
+            for view in alive:
+                print(f"already there: {view.line()}", file=sys.stderr)
+        if tasks == 0:
+            print("no worker is missing, so nothing would be submitted", file=sys.stderr)
+            return 0
+    print(render(worker_job(request.folder, plan, tasks=tasks)), end="")
+    return 0
+
+
+def submit(sweep: Sweep, plan: WorkerPlan, words: Sequence[str]) -> int:
+    """Submit what is missing, and print the job's id and how to look."""
+    submission = SlurmLauncher(sweep, plan).submit(slots_left(sweep.trials(), sweep.definition))
+    for line in told(sweep, plan, submission, words):
+        print(line)
+    return 0
+
+
+def told(sweep: Sweep, plan: WorkerPlan, submission: Submission, words: Sequence[str]) -> list[str]:
+    """What the user is told of a submission."""
+    folder = shlex.quote(str(sweep.folder))
+    lines = [f"already there: {view.line()}" for view in submission.alive]
+    record = submission.record
+    if record is None:
+        lines.append("no worker is missing, so nothing was submitted")
+        ids = [view.record.id for view in submission.alive]
+    else:
+        each = f", {record.trials_per_task} trials each" if record.trials_per_task > 1 else ""
+        shape = f"{plan.nodes} x {plan.tasks_per_node} ranks a trial" if plan.nodes * plan.tasks_per_node > 1 else ""
+        lines.append(f"submitted job {record.id}: an array of {record.tasks} workers{each}{shape and f', {shape}'}")
+        lines.append(f"  its script          {submission.script}")
+        lines.append(f"  a worker's log      {sweep.folder / 'workers' / f'slurm-{record.id}_0.log'}")
+        ids = [record.id]
+    lines += [
+        f"  look at the trials  nines sweep status folder={folder}",
+        f"  look at the queue   squeue --jobs {','.join(ids)}",
+        f"  stop it             nines sweep cancel folder={folder}",
+        f"  more workers        {shlex.join(['nines', 'sweep', *words])}   (again: submits those that are missing)",
+    ]
+    return lines
+
+
+def _shape(definition: SweepDefinition, options: SlurmOptions) -> tuple[int, int]:
+    """Nodes, and ranks on each, of every trial; one array gives all of its jobs the same."""
+    varied = [parameter.key for parameter in definition.space.parameters if parameter.key in SHAPING]
+    settings = [definition.space.overrides(values) for values in definition.space.examples()] if varied else [[]]
+    shapes = {ranks(_trainer([*definition.train, *values]), options) for values in settings}
+    if len(shapes) > 1:
+        listed = ", ".join(f"{nodes} x {tasks}" for nodes, tasks in sorted(shapes))
+        raise ConfigError(
+            f"{', '.join(varied)}: the trials would need {listed} ranks (nodes x ranks a node), and all jobs of an "
+            "array are alike; sweep over each of these shapes by itself"
+        )
+    return shapes.pop()
+
+
+def _trainer(overrides: Sequence[str]) -> dict[str, object]:
+    from omegaconf import OmegaConf
+
+    container = OmegaConf.to_container(compose("train", overrides).trainer, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}

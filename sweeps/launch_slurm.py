@@ -1,0 +1,163 @@
+"""Workers as the tasks of one SLURM array: submitted, recorded, and left to themselves.
+
+Nothing has to stay running where it was submitted. Submitting again tops up: only the workers that are missing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+import time
+from pathlib import Path
+
+from filelock import FileLock
+
+from nines.cache import cache_folder
+from nines.errors import SchedulerError
+from nines.files import write_json, write_text
+from slurm.options import SlurmOptions
+from slurm.queue import JobState, Queue
+from slurm.sbatch import BatchJob, render
+from sweeps.cancel import clear_cancelled
+from sweeps.jobs import JobRecord, JobView, read_jobs, view_jobs, write_jobs
+from sweeps.launch_local import WORKER_ENVIRONMENT
+from sweeps.slurm_settings import SlurmSettings
+from sweeps.study import Sweep
+
+# Told to the job although sbatch hands variables on: the script must mean the same when it is submitted by hand.
+HANDED_ON = ("NINES_CONFIG_DIR",)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WorkerPlan:
+    """How the workers of a sweep are to run on a cluster.
+
+    Attributes:
+        options: How the cluster is asked.
+        run_trial: `module:function` that trains a `TrialJob`.
+        workers: Trials at the same time, over all jobs.
+        threads: CPU threads of each rank; None: as many as it has cores.
+        nodes: Nodes of each trial.
+        tasks_per_node: Ranks of each trial on each node.
+    """
+
+    options: SlurmOptions
+    run_trial: str
+    workers: int
+    threads: int | None = None
+    nodes: int = 1
+    tasks_per_node: int = 1
+
+    def tasks_for(self, trials: int) -> int:
+        """Array tasks that run `trials` trials at the same time."""
+        return -(-trials // self.options.trials_per_job)
+
+    @property
+    def settings(self) -> SlurmSettings:
+        """What the workers are told of their jobs."""
+        return SlurmSettings.of(self.options, nodes=self.nodes, tasks_per_node=self.tasks_per_node)
+
+
+def worker_job(folder: Path, plan: WorkerPlan, *, tasks: int) -> BatchJob:
+    """The array whose tasks are workers of the sweep in `folder`, which need not exist yet."""
+    command = [plan.options.job_python, "-m", "sweeps.worker", "--folder", str(folder)]
+    command += ["--run-trial", plan.run_trial, "--threads", str(plan.threads or plan.options.cpus_per_task)]
+    command += ["--slots", str(plan.options.trials_per_job)]
+    command += ["--slurm", str(folder / "jobs" / plan.settings.file_name)]
+    return BatchJob(
+        name=folder.name,
+        command=tuple(command),
+        log=folder / "workers" / "slurm-%A_%a.log",
+        options=plan.options,
+        nodes=plan.nodes,
+        tasks_per_node=plan.tasks_per_node,
+        folder=Path.cwd(),
+        array=tasks,
+        exports=job_environment(),
+        comment=f"nines sweep {folder}",
+    )
+
+
+def job_environment() -> dict[str, str]:
+    """Variables that a job needs, with folders made absolute; no secrets."""
+    handed_on = {name: os.environ[name] for name in HANDED_ON if os.environ.get(name)}
+    return {**WORKER_ENVIRONMENT, "NINES_CACHE": str(cache_folder().absolute()), **handed_on}
+
+
+@dataclasses.dataclass(frozen=True)
+class Submission:
+    """What came of asking for workers.
+
+    Attributes:
+        record: The array that was submitted; None when enough workers live already.
+        alive: Submissions of before that still run or wait.
+        script: Where the script of `record` is kept.
+    """
+
+    record: JobRecord | None
+    alive: list[JobView]
+    script: Path | None = None
+
+
+class SlurmLauncher:
+    """Submits the workers of one sweep.
+
+    Args:
+        sweep: The open sweep.
+        plan: How they are to run.
+        queue: The scheduler.
+    """
+
+    def __init__(self, sweep: Sweep, plan: WorkerPlan, *, queue: Queue | None = None) -> None:
+        self.sweep = sweep
+        self.plan = plan
+        self.queue = Queue() if queue is None else queue
+
+    def missing(self, left: int) -> tuple[int, list[JobView]]:
+        """Array tasks that are missing for `left` open trials, and the submissions that still live.
+
+        Raises:
+            SchedulerError: The scheduler cannot be asked, so nobody knows how many workers live.
+        """
+        views = view_jobs(self.sweep, self.queue)
+        unknown = [task for view in views for task in view.tasks if task.state is JobState.UNKNOWN]
+        if unknown:
+            raise SchedulerError(f"cannot tell how many workers {self.sweep.name} has: {unknown[0].reason}")
+        alive = [view for view in views if view.alive]
+        running = sum(view.alive * view.record.trials_per_task for view in alive)
+        return self.plan.tasks_for(max(min(self.plan.workers, left) - running, 0)), alive
+
+    def submit(self, left: int) -> Submission:
+        """Submit the workers that are missing for `left` open trials, and record them.
+
+        Raises:
+            SchedulerError: SLURM refuses the array or cannot be reached; nothing is recorded then.
+        """
+        jobs = self.sweep.folder / "jobs"
+        jobs.mkdir(parents=True, exist_ok=True)
+        with FileLock(jobs / "submit.lock"):
+            clear_cancelled(self.sweep)
+            tasks, alive = self.missing(left)
+            if tasks == 0:
+                return Submission(None, alive)
+            # SLURM makes no folders: without this one the job would end at once, with no word of why.
+            (self.sweep.folder / "workers").mkdir(exist_ok=True)
+            settings = self.plan.settings
+            write_json(jobs / settings.file_name, settings.as_mapping())
+            text = render(worker_job(self.sweep.folder, self.plan, tasks=tasks))
+            record = JobRecord(
+                id=self.queue.submit(text),
+                tasks=tasks,
+                trials_per_task=self.plan.options.trials_per_job,
+                signal_seconds=self.plan.options.signal_seconds,
+                submitted=time.time(),
+                host=socket.gethostname(),
+            )
+            live = {view.record.id for view in alive}
+            before = [old if old.id in live else dataclasses.replace(old, over=True) for old in read_jobs(self.sweep)]
+            write_jobs(self.sweep, [*before, record])
+        write_json(jobs / f"{record.id}.json", dataclasses.asdict(record))
+        script = jobs / f"{record.id}.sh"
+        write_text(script, text)
+        return Submission(record, alive, script)
