@@ -15,8 +15,10 @@ from slurm.current import CurrentJob
 class Notices:
     """Notes the signals that SLURM sends to the batch step; what to do about them is the caller's.
 
-    SIGUSR1 (`sbatch --signal=B:USR1@seconds`) comes before the time limit, and at preemption where the cluster has
-    `preempt_send_user_signal`. SIGTERM comes at `scancel`, and at preemption elsewhere.
+    SIGUSR1 (`sbatch --signal=B:USR1@seconds`) comes to this process alone, before the time limit (up to a minute
+    earlier than asked) and at preemption where the cluster has `preempt_send_user_signal`. SIGTERM comes to the ranks
+    as well: at `scancel`, at a requeue, when the grace time or the time limit is over, and at once at preemption
+    elsewhere; SIGKILL follows after the cluster's KillWait. `scancel --signal=USR1 <job>` reaches only the ranks.
 
     Args:
         job: The job of this process, None outside SLURM.

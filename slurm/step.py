@@ -1,4 +1,15 @@
-"""The `srun` command that starts the ranks of one trial inside a job."""
+"""The `srun` command that starts the ranks of one trial inside a job.
+
+What signals do to it (tried on SLURM 22.05):
+
+- SIGUSR1 to srun goes on to all its tasks. One that comes before the tasks run is swallowed, for some of them or all,
+  so it has to be repeated until srun ends.
+- SIGTERM to srun kills the tasks at once, without a SIGTERM to them; SIGKILL, too, within half a second.
+- At `scancel`, a requeue, the end of the grace time and at the time limit, SLURM sends SIGTERM to the tasks itself, and
+  SIGKILL after the cluster's KillWait (30 s by default): that long ranks have to save.
+- A killed batch process takes the job to FAILED while its tasks still have KillWait to live, and a node that the
+  controller has lost goes on computing. Whoever takes a run over must not rely on its former ranks being dead.
+- A killed slurmd stops nothing: it finds its steps when it is back.
 
 from __future__ import annotations
 
@@ -8,6 +19,20 @@ from pathlib import Path
 from typing import Any
 
 from slurm.options import SlurmOptions
+
+
+# What srun says when no task was started, although the job itself is well: it may be tried again.
+NOT_STARTED = (
+    "Unable to create step",
+    "Unable to confirm allocation",
+    "Unable to contact slurm controller",
+    "Requested nodes are busy",
+    "Job credential expired",
+    "Task launch for",
+    "Socket timed out",
+    "Communication connection failure",
+    "Zero Bytes were transmitted or received",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,3 +157,8 @@ def _in_container(command: Sequence[str], resources: StepResources) -> list[str]
         resources.container,
         *command,
     ]
+
+
+def could_not_start(errors: str) -> bool:
+    """Whether srun's own standard error (with a `log` for the ranks' output) says that it started no task."""
+    return any(message in errors for message in NOT_STARTED)
