@@ -10,6 +10,7 @@ What signals do to it (tried on SLURM 22.05):
 - A killed batch process takes the job to FAILED while its tasks still have KillWait to live, and a node that the
   controller has lost goes on computing. Whoever takes a run over must not rely on its former ranks being dead.
 - A killed slurmd stops nothing: it finds its steps when it is back.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from slurm.options import SlurmOptions
-
 
 # What srun says when no task was started, although the job itself is well: it may be tried again.
 NOT_STARTED = (
