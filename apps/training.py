@@ -73,7 +73,7 @@ def train(
         except Superseded:
             raise  # what the folder says is the new owner's
         except BaseException:
-            if rank_zero_only.rank != 0:
+            if getattr(rank_zero_only, "rank", 0) != 0:
                 _let_first_rank_close(folder)
             raise
 
