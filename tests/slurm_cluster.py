@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -152,14 +152,3 @@ def any_cluster() -> Iterator[SlurmCluster]:
     if found is None:
         pytest.skip("no SLURM: sinfo finds no cluster, and NINES_SLURM_UP names no script that starts one")
     yield found
-
-
-def within(variables: Mapping[str, str], patch: pytest.MonkeyPatch) -> None:
-    """Let this process and its children see `variables`."""
-    for name, value in variables.items():
-        patch.setenv(name, value)
-
-
-def words(*parts: str | Sequence[str]) -> list[str]:
-    """Parts of a command line, flattened."""
-    return [word for part in parts for word in ([part] if isinstance(part, str) else part)]

@@ -18,7 +18,7 @@ class Job:
     """A job of the main partition.
 
     Attributes:
-        id: Its own id, also where it is a task of an array.
+        id: Its id, `123_4` for a task of an array: the plain id of one task is also that of the whole array.
         state: As squeue names it.
         node: Where it runs, empty while it waits.
         reason: Why it waits.
@@ -75,7 +75,7 @@ class Cluster:
 
     def jobs(self) -> list[Job] | None:
         """Pending and running jobs by their ids; None while the controller does not answer."""
-        good, said = self.command("squeue", "-h", "-r", "-p", self.attacked, "-o", "%A|%T|%N|%r")
+        good, said = self.command("squeue", "-h", "-r", "-p", self.attacked, "-o", "%i|%T|%N|%r")
         if not good:
             return None
         rows = [line.strip().split("|") for line in said.splitlines() if line.strip()]

@@ -1,0 +1,102 @@
+"""A training in milliseconds for tests on SLURM: saves each step, obeys stop requests and owners as a real one does.
+
+Overrides: `x` (best at 0.3), `steps`, `pause` (seconds a step).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from nines import stop_requests
+from nines.errors import NinesError
+from nines.files import read_json, write_json
+from nines.run_folder import RunFolder, RunStatus
+from nines.run_owner import ensure_owned
+from nines.stop_requests import Stop
+from sweeps.trial import TrialJob
+
+STEPS = "steps.txt"
+
+
+class Interrupted(NinesError):
+    """It was asked to stop."""
+
+    exit_code = 130
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One step: which, by whom, where, when."""
+
+    step: int
+    pid: int
+    job: str
+    restarts: int
+    node: str
+    time: float
+
+
+def run_trial(job: TrialJob) -> None:
+    """Train; see the module."""
+    options = dict(text.split("=", 1) for text in job.overrides)
+    folder = RunFolder(job.folder)
+    checkpoint = job.folder / "checkpoint.json"
+    x, total = float(options["x"]), int(options.get("steps", "3"))
+    value, step = 0.0, 0
+    if checkpoint.exists():
+        saved = read_json(checkpoint)
+        value, step = saved["value"], saved["step"]
+    RunStatus("running", step=step, total_steps=total).write(folder)
+    while step < total:
+        time.sleep(float(options.get("pause", "0.02")))
+        ensure_owned(job.folder)
+        step += 1
+        value += (1 - (x - 0.3) ** 2) / total
+        with (job.folder / STEPS).open("a", encoding="utf-8") as file:
+            file.write(_line(step))
+        write_json(checkpoint, {"value": value, "step": step})
+        RunStatus("running", step=step, total_steps=total, objective=value, best_objective=value).write(folder)
+        if stop_requests.take() is Stop.END:
+            message = f"stopped by {stop_requests.cause()} at step {step}"
+            RunStatus("interrupted", step=step, message=message).write(folder)
+            raise Interrupted(message)
+    write_json(folder.metrics, {"metrics": {"score": value, "cost": x}})
+    RunStatus("completed", step=total, total_steps=total, objective=value).write(folder)
+
+
+def _line(step: int) -> str:
+    restarts = os.environ.get("SLURM_RESTART_COUNT") or "0"
+    job = os.environ.get("SLURM_JOB_ID") or "-"
+    return f"{step} {os.getpid()} {job} {restarts} {socket.gethostname()} {time.time()}\n"
+
+
+def steps_of(folder: Path) -> list[Step]:
+    """The steps that a run made, over all its attempts, in their order."""
+    path = folder / STEPS
+    if not path.exists():
+        return []
+    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+    return [
+        Step(int(step), int(pid), job, int(restarts), node, float(at)) for step, pid, job, restarts, node, at in lines
+    ]
+
+
+class RankNodes:
+    """A callback of real trainings: each rank writes down where it ran. Made lazily, for Lightning is heavy."""
+
+    def __new__(cls) -> Any:
+        import lightning as L
+
+        class Written(L.Callback):
+            def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+                write_json(
+                    Path(trainer.default_root_dir) / f"rank-{trainer.global_rank}.json",
+                    {"node": socket.gethostname(), "world": trainer.world_size, "pid": os.getpid()},
+                )
+
+        return Written()
