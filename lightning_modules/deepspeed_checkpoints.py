@@ -92,8 +92,7 @@ class DeepSpeedCheckpoints(DeepSpeedStrategy):
         if module.trainer.state.fn == TrainerFn.FITTING:
             check_resumable(manifest, path, name=NAME, zero_stage=self.zero_stage, ranks=self.world_size)
             self._load_shards(path, manifest)
-            for group, options in zip(self.deepspeed_engine.optimizer.param_groups, state["param_groups"], strict=True):
-                group.update(options)
+            _put_right(self.deepspeed_engine, state["param_groups"])
         else:
             self._load_weights(path, manifest, module)
         return state
@@ -189,10 +188,24 @@ def _weights_of_universal(shards: Path) -> dict[str, Tensor]:
     for file in (shards / "zero").rglob("fp32.pt"):
         name = file.parent.relative_to(shards / "zero").as_posix()
         if name not in weights:
-            weights[name] = torch.load(file, map_location="cpu")["param"]
+            value = torch.load(file, map_location="cpu")
+            weights[name] = value["param"] if isinstance(value, dict) else value  # the latter in stage 3
     return weights
 
 
+def _put_right(engine: Any, options_of_groups: list[dict[str, Any]]) -> None:
+    """Undo two silent faults of DeepSpeed when it loads a universal checkpoint in stage 3.
+
+    Every parameter group got the options of the first one; and all groups share one step counter, which the optimizer
+    then raises once for each of them in a single step.
+    """
+    for group, options in zip(engine.optimizer.param_groups, options_of_groups, strict=True):
+        group.update(options)
+    for moments in engine.basic_optimizer.state.values():
+        if isinstance(moments.get("step"), Tensor):
+            moments["step"] = moments["step"].clone()
+
+
 def _options_of_groups(optimizer: Any) -> list[dict[str, Any]]:
-    """Learning rate, weight decay … of each parameter group; universal checkpoints keep those of the first one only."""
+    """Learning rate, weight decay … of each parameter group."""
     return [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]

@@ -32,7 +32,10 @@ ONLY_VALUES = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 @contextmanager
 def only_values() -> Generator[None, None, None]:
-    """Within it `torch.load` takes tensors, plain values and DeepSpeed's own records, and runs nothing else."""
+    """Within it `torch.load` takes tensors, plain values and DeepSpeed's own records, and runs nothing else.
+
+    Not to be nested: the end of the inner one would also end what the outer one allows.
+    """
     before = os.environ.get(ONLY_VALUES)
     os.environ[ONLY_VALUES] = "1"
     try:
@@ -110,11 +113,10 @@ class ShardFiles(CheckpointEngine):
         self._note(problem_of(write))
 
     def load(self, path: str, map_location: Any = None) -> Any:
-        """Read one file, or take what `preload` has read."""
+        """Take what `preload` has read, or read one file; to be called within `only_values`."""
         if (found := self._read.pop(os.path.realpath(path), None)) is not None:
             return found
-        with only_values():
-            return torch.load(path, map_location=map_location)
+        return torch.load(path, map_location=map_location)
 
     def commit(self, info: CheckpointCommitInfo) -> bool:
         """The manifest says when all files are there."""
