@@ -89,6 +89,17 @@ def ranks(trainer: Mapping[str, Any], options: SlurmOptions) -> tuple[int, int]:
     return nodes, tasks
 
 
+def local_ranks(trainer: Mapping[str, Any]) -> int:
+    """Processes of one trial on this machine, 1 for a trainer that takes what there is.
+
+    Raises:
+        ConfigError: The trainer wants several machines.
+    """
+    if int(trainer.get("num_nodes") or 1) > 1:
+        raise ConfigError(f"trainer.num_nodes={trainer['num_nodes']} needs several machines; choose launcher=slurm")
+    return _devices(trainer.get("devices", "auto"), gpus=None)
+
+
 def _gpus(options: SlurmOptions) -> int:
     share = options.gpus_of_trial()
     return int(share.rpartition(":")[2]) if share else 0

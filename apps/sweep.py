@@ -102,17 +102,21 @@ def start(words: Sequence[str], *, dry_run: bool = False) -> int:
 
 
 def _start_here(request: SweepRequest, words: Sequence[str]) -> int:
+    from apps.sweep_shape import shape_of_trials
     from sweeps.launch_local import LocalLauncher, LocalOptions
     from sweeps.progress import PlainProgress, TerminalProgress
 
     console = terminal()
+    _, ranks = shape_of_trials(request.definition, None)
+    threads = max(request.threads // ranks, 1)
     sweep = _open(request)
     if sweep.definition.question:
         console.print(sweep.definition.question, style="bold", highlight=False)
-    say(console, f"{sweep.folder}  ({request.workers} at the same time, {request.threads} threads each)")
+    each = f"{ranks} ranks of {threads} threads each" if ranks > 1 else f"{threads} threads each"
+    say(console, f"{sweep.folder}  ({request.workers} at the same time, {each})")
     kind = TerminalProgress if console.is_terminal else PlainProgress
     with kind(sweep.definition, console) as progress:
-        options = LocalOptions(RUN_TRIAL, PRELOAD, workers=request.workers, threads=request.threads)
+        options = LocalOptions(RUN_TRIAL, PRELOAD, workers=request.workers, threads=threads, ranks=ranks)
         launcher = LocalLauncher(sweep, options, watcher=progress)
         ended = launcher.run()
     return conclude(sweep, words, console, stopped=launcher.stop_requests > 0, ended=ended)

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps.checkout import Checkout, check_clean
-from apps.config import compose
-from apps.launcher import ranks
-from nines.errors import ConfigError, SchedulerError
+from apps.sweep_shape import shape_of_trials
+from nines.errors import SchedulerError
 from slurm.commands import available
 from slurm.options import SlurmOptions
 from slurm.sbatch import render
@@ -20,11 +19,7 @@ from sweeps.records import slots_left
 
 if TYPE_CHECKING:
     from apps.sweep_options import SweepRequest
-    from sweeps.definition import SweepDefinition
     from sweeps.study import Sweep
-
-# Keys of `train` on which the shape of a job depends.
-SHAPING = ("trainer", "trainer.devices", "trainer.num_nodes", "trainer.accelerator", "experiment")
 
 
 def require_slurm() -> None:
@@ -59,7 +54,7 @@ def plan_workers(request: SweepRequest, *, run_trial: str) -> WorkerPlan:
     """
     options = request.launcher
     assert options is not None
-    nodes, tasks_per_node = _shape(request.definition, options)
+    nodes, tasks_per_node = shape_of_trials(request.definition, options)
     return WorkerPlan(
         options=options,
         run_trial=run_trial,
@@ -120,25 +115,3 @@ def told(sweep: Sweep, plan: WorkerPlan, submission: Submission, words: Sequence
         f"  more workers        {shlex.join(['nines', 'sweep', *words])}   (again: submits those that are missing)",
     ]
     return lines
-
-
-def _shape(definition: SweepDefinition, options: SlurmOptions) -> tuple[int, int]:
-    """Nodes, and ranks on each, of every trial; one array gives all of its jobs the same."""
-    varied = [parameter.key for parameter in definition.space.parameters if parameter.key in SHAPING]
-    settings = [definition.space.overrides(values) for values in definition.space.examples()] if varied else [[]]
-    shapes = {ranks(_trainer([*definition.train, *values]), options) for values in settings}
-    if len(shapes) > 1:
-        listed = ", ".join(f"{nodes} x {tasks}" for nodes, tasks in sorted(shapes))
-        raise ConfigError(
-            f"{', '.join(varied)}: the trials would need {listed} ranks (nodes x ranks a node), and all jobs of an "
-            "array are alike; sweep over each of these shapes by itself"
-        )
-    return shapes.pop()
-
-
-def _trainer(overrides: Sequence[str]) -> dict[str, object]:
-    from omegaconf import OmegaConf
-
-    container = OmegaConf.to_container(compose("train", overrides).trainer, resolve=True)
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}

@@ -22,6 +22,13 @@ from sweeps.trial import TrialRecord
 from sweeps.worker import STOPPED
 
 POLL_SECONDS = 0.2
+# One thread keeps a worker free to fork; each trial sets its own number.
+SINGLE_THREADED = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 # Safe path keeps folders named like ours out of the imports; one thread keeps a worker free to fork, and each trial
 # sets its own number.
 WORKER_ENVIRONMENT = {
@@ -51,7 +58,8 @@ class LocalOptions:
         run_trial: `module:function` that trains a `TrialJob`.
         preload: `module:function` that imports what every trial needs, None for nothing.
         workers: Number of worker processes.
-        threads: Threads of each trial.
+        threads: Threads of each trial, or of each of its ranks.
+        ranks: Processes of each trial.
         restarts: How often a worker that was killed is replaced.
         refresh_seconds: Time between two looks at the study.
     """
@@ -60,6 +68,7 @@ class LocalOptions:
     preload: str | None = None
     workers: int = 1
     threads: int = 1
+    ranks: int = 1
     restarts: int = 3
     refresh_seconds: float = 1.0
 
@@ -78,8 +87,14 @@ class LocalLauncher:
         self.options = options
         self.watcher = watcher
         self.stop_requests = 0
+        self.cancelled = False
         self._running: dict[int, subprocess.Popen[bytes]] = {}
         self._restarts_left = options.restarts
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody stopped the sweep, here or by `nines sweep cancel` from elsewhere."""
+        return self.stop_requests > 0 or self.cancelled
 
     def run(self) -> bool:
         """Run until nothing is left to do or the user stops it.
@@ -115,12 +130,14 @@ class LocalLauncher:
                 looked = time.monotonic()
             time.sleep(POLL_SECONDS)
         self.watcher.update(self.sweep.trials(), workers=0)
-        return good and self.stop_requests == 0
+        return good and not self.stopped
 
     def _ended(self, index: int, code: int) -> bool:
         """Handle the end of worker `index`; returns whether it ended well or was replaced."""
         if code == 0:
             return True
+        if code == STOPPED and self.stop_requests == 0 and CancelledMark(self.sweep).look():
+            self.cancelled = True
         if code == STOPPED or self.stop_requests:
             return False
         log = self.log(index)
@@ -144,17 +161,22 @@ class LocalLauncher:
         command = [sys.executable, "-m", "sweeps.worker", "--folder", str(self.sweep.folder)]
         command += ["--run-trial", options.run_trial, "--threads", str(options.threads), "--index", str(index)]
         command += ["--launcher", str(os.getpid())]
+        if options.ranks > 1:
+            command += ["--ranks", str(options.ranks)]
+        if options.ranks > 1:
+            command += ["--ranks", str(options.ranks)]
         if options.preload:
             command += ["--preload", options.preload]
         with log.open("ab") as output:
-            # A session of its own keeps the terminal's Ctrl-C away.
+            # A session of its own keeps the terminal's Ctrl-C away; safe path keeps folders named like ours out of
+            # the imports.
             return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, **WORKER_ENVIRONMENT},
+                env={**os.environ, "PYTHONSAFEPATH": "1", **SINGLE_THREADED},
             )
 
     def _pass_on(self) -> None:

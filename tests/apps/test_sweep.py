@@ -29,6 +29,7 @@ def runs(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "RUN_TRIAL", RUN_TRIAL)
     monkeypatch.setattr(command, "PRELOAD", PRELOAD)
     monkeypatch.setattr("apps.sweep_checks.check_and_prepare", lambda definition, **what: None)
+    monkeypatch.setattr("apps.sweep_shape.shape_of_trials", lambda definition, options: (1, 1))
     monkeypatch.setattr("apps.sweep_options.read_request", toy_request)
     return tmp_path
 
@@ -182,9 +183,10 @@ def test_status_imports_no_torch(tmp_path):
 
 def test_ctrl_c_ends_with_130_and_the_command_that_goes_on(runs):
     code = (
-        "import sys; from apps import sweep, sweep_checks, sweep_options; "
+        "import sys; from apps import sweep, sweep_checks, sweep_options, sweep_shape; "
         "from tests.sweeps.conftest import toy_request; sweep_options.read_request = toy_request; "
         f"sweep.RUN_TRIAL = {RUN_TRIAL!r}; sweep.PRELOAD = {PRELOAD!r}; "
+        "sweep_shape.shape_of_trials = lambda definition, options: (1, 1); "
         "sweep_checks.check_and_prepare = lambda definition, **what: None; sys.exit(sweep.start(sys.argv[1:]))"
     )
     words = ["steps=50", "pause=0.1"]
