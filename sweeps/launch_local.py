@@ -17,18 +17,12 @@ from types import FrameType
 from typing import Protocol
 
 from sweeps.cancel import clear_cancelled
+from sweeps.orders import CancelledMark
 from sweeps.study import Sweep
 from sweeps.trial import TrialRecord
 from sweeps.worker import STOPPED
 
 POLL_SECONDS = 0.2
-# One thread keeps a worker free to fork; each trial sets its own number.
-SINGLE_THREADED = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
 # Safe path keeps folders named like ours out of the imports; one thread keeps a worker free to fork, and each trial
 # sets its own number.
 WORKER_ENVIRONMENT = {
@@ -163,20 +157,17 @@ class LocalLauncher:
         command += ["--launcher", str(os.getpid())]
         if options.ranks > 1:
             command += ["--ranks", str(options.ranks)]
-        if options.ranks > 1:
-            command += ["--ranks", str(options.ranks)]
         if options.preload:
             command += ["--preload", options.preload]
         with log.open("ab") as output:
-            # A session of its own keeps the terminal's Ctrl-C away; safe path keeps folders named like ours out of
-            # the imports.
+            # A session of its own keeps the terminal's Ctrl-C away.
             return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, "PYTHONSAFEPATH": "1", **SINGLE_THREADED},
+                env={**os.environ, **WORKER_ENVIRONMENT},
             )
 
     def _pass_on(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import signal
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,11 @@ from sweeps.definition import Objective
 End: TypeAlias = Literal["completed", "pruned", "failed", "interrupted"]
 
 LOG_LINES = 30
+SIGNALLED, KILL, INTERRUPTED = 128, 9, 130
+# How a rank words that another one is gone. Its own parameters have no part in that.
+LOST_PEER = re.compile(
+    r"NCCL|Gloo|gloo|Dist(Backend|Network|Store)Error|Connection (closed|reset) by peer|Broken pipe|EADDRINUSE"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +55,8 @@ def read_outcome(
     Args:
         folder: The run folder.
         objectives: The metrics that a completed run must have.
-        exit_code: As `os.waitstatus_to_exitcode` gives it (negative for a signal); None when nobody saw it end.
+        exit_code: As `os.waitstatus_to_exitcode` gives it (negative for a signal) or as srun does (128 more than the
+            signal, or 9); None when nobody saw it end.
         stopping: Whether the sweep was asked to stop, so that an early end of the trial is no failure.
     """
     status = RunStatus.read(folder)
@@ -62,13 +69,26 @@ def read_outcome(
     if state == "interrupted" or (stopping and exit_code is not None and exit_code != 0 and state != "failed"):
         return Outcome("interrupted", reason=message or "interrupted")
     tail = log_tail(folder)
-    if exit_code is not None and exit_code < 0:
-        reason = f"its process was killed by {_signal_name(-exit_code)}"
+    if (number := _killed_by(exit_code)) is not None:
+        reason = f"its process was killed by {_signal_name(number)}"
         return Outcome("failed", reason=reason, retry=True, log_tail=tail)
     if state == "failed":
-        return Outcome("failed", reason=message or (tail[-1] if tail else "failed"), log_tail=tail)
+        lost_peer = LOST_PEER.search(message) is not None
+        return Outcome("failed", reason=message or (tail[-1] if tail else "failed"), retry=lost_peer, log_tail=tail)
     reason = f"its process ended with exit code {exit_code} and state {state!r}"
-    return Outcome("failed", reason=reason, log_tail=tail)
+    # Code 0 without an end is the training code's own mistake, which would come again.
+    return Outcome("failed", reason=reason, retry=exit_code not in (0, None), log_tail=tail)
+
+
+def _killed_by(exit_code: int | None) -> int | None:
+    """The signal that ended the process, None when none did."""
+    if exit_code is None:
+        return None
+    if exit_code < 0:
+        return -exit_code
+    if exit_code > SIGNALLED and exit_code != INTERRUPTED:
+        return exit_code - SIGNALLED
+    return KILL if exit_code == KILL else None
 
 
 def log_tail(folder: RunFolder, lines: int = LOG_LINES) -> tuple[str, ...]:

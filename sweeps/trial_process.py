@@ -1,10 +1,12 @@
-"""A clean process for one trial: forked from a worker that has loaded everything, and gone when the worker is gone."""
+"""Processes of trials as a worker sees them, and the plainest kind: forked from a worker that has loaded everything.
+
+Other kinds are `sweeps.trial_ranks` (several processes of this machine) and `sweeps.trial_step` (a step of a job).
+"""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import dataclasses
 import gc
 import os
 import signal
@@ -12,20 +14,91 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, TypeAlias
+from typing import NoReturn, Protocol
 
-from nines.errors import NinesError
-from nines.folder_lock import lock_folder
-from nines.run_folder import RunFolder, RunStatus, State
+from nines.run_folder import RunFolder, RunStatus
+from nines.run_owner import TOKEN_VARIABLE
 from sweeps.trial import TrialJob
-
-RunTrial: TypeAlias = Callable[[TrialJob], None]
+from sweeps.trial_body import RunTrial, run_in_folder
 
 FOLDER_LOCK_SECONDS = 30.0
 SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class TrialProcess(Protocol):
+    """A trial that runs."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for the worker's log."""
+
+    def poll(self) -> int | None:
+        """None while it runs; then its exit code, negative for a signal. To be called often, and until it ended."""
+
+    def ask_to_stop(self) -> None:
+        """Ask it to save a checkpoint and end."""
+
+    def kill(self) -> None:
+        """End it at once; `poll` tells when it has."""
+
+
+class TrialStarter(Protocol):
+    """Starts trials in one way."""
+
+    def start(self, job: TrialJob) -> TrialProcess:
+        """Start `job`; its output goes into `log.txt` of its folder."""
+
+
+class ForkedTrials:
+    """Trials as forks of this process, which must have no other threads.
+
+    Args:
+        run_trial: Trains one trial.
+        threads: Threads of each trial.
+    """
+
+    def __init__(self, run_trial: RunTrial, *, threads: int = 1) -> None:
+        self.run_trial = run_trial
+        self.threads = threads
+
+    def start(self, job: TrialJob) -> ForkedTrial:
+        """Fork a process for `job`, see `start_trial`."""
+        return ForkedTrial(start_trial(job, self.run_trial, threads=self.threads))
+
+
+class ForkedTrial:
+    """A process that leads a group of its own.
+
+    Args:
+        pid: Its process id.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    @property
+    def name(self) -> str:
+        """The process id."""
+        return f"process {self.pid}"
+
+    def poll(self) -> int | None:
+        """Its exit code; whatever it started and left behind goes with it."""
+        ended, status = os.waitpid(self.pid, os.WNOHANG)
+        if not ended:
+            return None
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        return os.waitstatus_to_exitcode(status)
+
+    def ask_to_stop(self) -> None:
+        """Send SIGINT."""
+        os.kill(self.pid, signal.SIGINT)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        os.kill(self.pid, signal.SIGKILL)
 
 
 def start_trial(job: TrialJob, run_trial: RunTrial, *, threads: int) -> int:
@@ -69,10 +142,11 @@ def _child(job: TrialJob, run_trial: RunTrial, *, threads: int, worker: int) -> 
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        folder = RunFolder(job.folder)
-        _redirect_output(folder.log)
+        _redirect_output(RunFolder(job.folder).log)
+        if job.token:
+            os.environ[TOKEN_VARIABLE] = job.token
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-        code = _run(job, run_trial, folder=folder, threads=threads)
+        code = run_in_folder(job, run_trial, threads=threads, lock_seconds=FOLDER_LOCK_SECONDS)
     except BaseException:
         traceback.print_exc()
     finally:
@@ -80,34 +154,6 @@ def _child(job: TrialJob, run_trial: RunTrial, *, threads: int, worker: int) -> 
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
-
-
-def _run(job: TrialJob, run_trial: RunTrial, *, folder: RunFolder, threads: int) -> int:
-    try:
-        lock = lock_folder(folder.path, wait_seconds=FOLDER_LOCK_SECONDS)
-        folder.clear_leftovers()
-        _set_threads(threads)
-        run_trial(job)
-        lock.close()
-    except KeyboardInterrupt:
-        _close_status(folder, "interrupted", "interrupted")
-        return 130
-    except NinesError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - standard error is the trial's log
-        _close_status(folder, "failed", str(error).splitlines()[0])
-        return 1
-    except Exception as error:
-        traceback.print_exc()
-        first = str(error).splitlines()[0] if str(error) else ""
-        _close_status(folder, "failed", f"{type(error).__name__}: {first}")
-        return 1
-    return 0
-
-
-def _close_status(folder: RunFolder, state: State, message: str) -> None:
-    status = RunStatus.read(folder) or RunStatus(state)
-    if status.state not in ("failed", "interrupted") or not status.message:
-        dataclasses.replace(status, state=state, message=message, updated=time.time()).write(folder)
 
 
 def _redirect_output(log: Path) -> None:
@@ -118,14 +164,6 @@ def _redirect_output(log: Path) -> None:
     # The worker's objects may be captured or unbuffered otherwise; these write lines where the descriptors lead.
     sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="replace", closefd=False)  # noqa: SIM115
-
-
-def _set_threads(threads: int) -> None:
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = str(threads)
-    # Torch reads the variables when it is imported, which the worker may have done; it is not imported for this.
-    if (torch := sys.modules.get("torch")) is not None:
-        torch.set_num_threads(threads)
 
 
 def die_with(parent: int, number: signal.Signals) -> None:

@@ -1,141 +1,31 @@
-"""A worker: takes one trial after the other, runs each in a process of its own, and writes down how it ended.
+"""A worker: takes one trial after the other, runs each in processes of its own, and writes down how it ended.
 
-`python -m sweeps.worker --folder <sweep> --run-trial module:function` is one; a launcher starts several.
-No trial can bring a worker down: whatever happens in it happens in its own process.
+`python -m sweeps.worker --folder <sweep> --run-trial module:function` is one; a launcher starts several, or an array
+of jobs is made of them. The work itself is in `sweeps.work_loop`.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib
-import os
 import signal
-import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING
 
-import optuna
+from slurm.current import CurrentJob
+from slurm.notices import Notices
 
-from nines.errors import NinesError
-from nines.files import write_json
-from nines.run_folder import RunFolder
-from sweeps.claims import Claim
-from sweeps.life_cycle import CANCELLED, Idle, finish, take
-from sweeps.outcome import Outcome, read_outcome
-from sweeps.study import Sweep, open_study
-from sweeps.trial import TrialJob
-from sweeps.trial_process import RunTrial, die_with, start_trial
+if TYPE_CHECKING:
+    from sweeps.study import Sweep
+    from sweeps.trial_process import TrialStarter
+    from sweeps.work_loop import Worker
 
-POLL_SECONDS = 0.05
-IDLE_SECONDS = 1.0
-# How long a trial may take to save a checkpoint after it was asked to stop.
-GRACE_SECONDS = 120.0
-# How long a worker that begins waits for a database server that is restarted.
-STORAGE_SECONDS = 600.0
 STOPPED = 130
-
-
-class Worker:
-    """Runs trials of one sweep until none is left or it is asked to stop.
-
-    The first SIGINT, SIGTERM or SIGHUP asks the running trial to save and stop, the second kills it.
-
-    Args:
-        sweep: The open sweep.
-        run_trial: Trains one trial.
-        threads: Threads of each trial.
-    """
-
-    def __init__(self, sweep: Sweep, run_trial: RunTrial, *, threads: int = 1) -> None:
-        self.sweep = sweep
-        self.run_trial = run_trial
-        self.threads = threads
-        self.path = sweep.folder / "workers" / f"{socket.gethostname()}-{os.getpid()}.json"
-        self.stop_requests = 0
-
-    def work(self) -> int:
-        """Run trials until none is left.
-
-        Returns:
-            0 when nothing is left to do, 130 when asked to stop.
-        """
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
-        write_json(self.path, Claim.mine().as_mapping())
-        try:
-            while not self._stopping():
-                job = take(self.sweep)
-                if job is Idle.DONE:
-                    return 0
-                if isinstance(job, TrialJob):
-                    started = time.monotonic()
-                    outcome = self._run(job)
-                    say(f"trial {job.number}: {outcome.state}{f' ({outcome.reason})' if outcome.reason else ''}")
-                    finish(self.sweep, job.number, outcome, spent=time.monotonic() - started)
-                else:
-                    self._sleep(IDLE_SECONDS)
-            return STOPPED
-        finally:
-            self.path.unlink(missing_ok=True)
-
-    def _run(self, job: TrialJob) -> Outcome:
-        say(f"trial {job.number}: {' '.join(job.overrides)}")
-        started = time.monotonic()
-        pid = start_trial(job, self.run_trial, threads=self.threads)
-        say(f"trial {job.number}: process {pid} after {time.monotonic() - started:.3f} s")
-        exit_code = self._wait(pid)
-        # Whatever the trial started and left behind goes with it.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
-        return read_outcome(
-            RunFolder(job.folder),
-            self.sweep.definition.objectives,
-            exit_code=exit_code,
-            stopping=self.stop_requests > 0,
-        )
-
-    def _wait(self, pid: int) -> int:
-        asked: float | None = None
-        while True:
-            ended, status = os.waitpid(pid, os.WNOHANG)
-            if ended:
-                return os.waitstatus_to_exitcode(status)
-            if self._stopping():
-                if asked is None:
-                    asked = time.monotonic()
-                    os.kill(pid, signal.SIGINT)
-                elif self.stop_requests > 1 or time.monotonic() - asked > GRACE_SECONDS:
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(POLL_SECONDS)
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self.stop_requests += 1
-
-    def _stopping(self) -> bool:
-        if self.stop_requests == 0 and (self.sweep.folder / CANCELLED).exists():
-            self.stop_requests = 1
-        return self.stop_requests > 0
-
-    def _sleep(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and not self._stopping():
-            time.sleep(POLL_SECONDS)
-
-
-def say(line: str) -> None:
-    """One line with the time on standard output, which is the worker's log."""
-    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}", flush=True)  # noqa: T201
-
-
-def load(name: str) -> Callable[..., None]:
-    """The function that `module:function` names."""
-    module, _, attribute = name.partition(":")
-    function: Callable[..., None] = getattr(importlib.import_module(module), attribute)
-    return function
+# A job looks less often than a local worker: it may be one of many, and nobody waits at a terminal.
+JOB_LOOK_SECONDS = 3.0
+JOB_DOUBT_SECONDS = 3.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -144,28 +34,103 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--folder", type=Path, required=True, help="folder of the sweep")
     parser.add_argument("--run-trial", required=True, help="module:function that takes a TrialJob and trains it")
     parser.add_argument("--preload", help="module:function, called once, that imports what every trial needs")
-    parser.add_argument("--threads", type=int, default=1, help="threads of each trial")
+    parser.add_argument("--threads", type=int, default=1, help="threads of each trial, or of each of its ranks")
+    parser.add_argument("--ranks", type=int, default=1, help="processes of each trial on this machine")
+    parser.add_argument("--slots", type=int, default=1, help="trials at the same time")
+    parser.add_argument("--slurm", type=Path, help="settings of this SLURM job, see sweeps.slurm_settings")
+    parser.add_argument("--idle-minutes", type=float, default=5.0, help="in a job: end after so long without a trial")
     parser.add_argument("--index", type=int, default=0, help="number of this worker, for its log")
     parser.add_argument("--launcher", type=int, help="process id of the launcher; the worker stops when it is gone")
     options = parser.parse_args(arguments)
+    notices = None
+    if options.slurm is not None:
+        # Before the imports, which take a while: a notice that comes meanwhile must neither be lost nor end the job.
+        notices = Notices().install()
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+    else:
+        # The launcher may press Ctrl-C before the handlers of `LocalOrders` stand; ending is then all there is to do.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return _work(options, notices)
+
+
+def _work(options: argparse.Namespace, notices: Notices | None) -> int:
+    import optuna
+
+    from nines.errors import NinesError
+    from sweeps.study import open_study
+    from sweeps.trial_process import die_with
+    from sweeps.work_loop import say
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # The launcher may press Ctrl-C before the handlers of `work` stand; ending is then all there is to do.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if options.launcher is not None:
         die_with(options.launcher, signal.SIGTERM)
+    started = time.monotonic()
     try:
-        started = time.monotonic()
-        if options.preload:
-            load(options.preload)()
-        run_trial = load(options.run_trial)
-        sweep = open_study(options.folder, wait_seconds=STORAGE_SECONDS)
+        sweep = open_study(options.folder)
+        worker = _local_worker(options, sweep) if notices is None else _job_worker(options, sweep, notices)
         say(f"worker {options.index} of {sweep.name} ready after {time.monotonic() - started:.1f} s")
-        code = Worker(sweep, run_trial, threads=options.threads).work()
+        code = worker.work()
     except NinesError as error:
         say(f"error: {error}")
         return error.exit_code
-    say("stopped" if code == STOPPED else "nothing left to do")
+    say({STOPPED: "stopped", 0: "nothing left to do"}.get(code, f"ended with code {code}"))
     return code
+
+
+def _local_worker(options: argparse.Namespace, sweep: Sweep) -> Worker:
+    from sweeps.orders import LocalOrders
+    from sweeps.trial_body import load
+    from sweeps.trial_process import ForkedTrials
+    from sweeps.trial_ranks import LocalRanks
+    from sweeps.work_loop import Worker
+
+    orders = LocalOrders(sweep)
+    starter: TrialStarter
+    if options.ranks > 1:
+        starter = LocalRanks(options.run_trial, ranks=options.ranks, threads=options.threads)
+    else:
+        if options.preload:
+            load(options.preload)()
+        starter = ForkedTrials(load(options.run_trial), threads=options.threads)
+    return Worker(sweep, starter, orders.install(), slots=options.slots)
+
+
+def _job_worker(options: argparse.Namespace, sweep: Sweep, notices: Notices) -> Worker:
+    from nines.errors import SchedulerError
+    from slurm.queue import Queue
+    from sweeps.claims import Claim
+    from sweeps.job_orders import JobOrders
+    from sweeps.liveness import Jobs
+    from sweeps.slurm_settings import SlurmSettings
+    from sweeps.trial_step import StepTrials
+    from sweeps.work_loop import Pace, Worker, say
+
+    settings = SlurmSettings.read(options.slurm)
+    job = CurrentJob.from_environment()
+    if job is None:
+        raise SchedulerError("--slurm is for workers inside a SLURM job, and SLURM_JOB_ID is not set here")
+    job = job.with_end(Jobs.of_this_machine().queue or Queue())
+    notices.job = job
+    # A time limit shorter than the notice would end the job before it began.
+    left = job.seconds_left()
+    notices.signal_seconds = settings.signal_seconds if left is None else min(settings.signal_seconds, left / 2)
+    orders = JobOrders(sweep, notices, job, queue=Queue(), requeue=settings.requeue, say=say)
+    pace = Pace(
+        save=settings.signal_seconds,
+        look=JOB_LOOK_SECONDS,
+        idle=60.0 * options.idle_minutes,
+        doubt=JOB_DOUBT_SECONDS,
+    )
+    return Worker(
+        sweep,
+        StepTrials(options.run_trial, settings, threads=options.threads),
+        orders,
+        me=Claim.mine(job=job.id, restarts=job.restarts),
+        slots=options.slots,
+        jobs=Jobs.of_this_machine(own=job.id),
+        pace=pace,
+    )
 
 
 if __name__ == "__main__":

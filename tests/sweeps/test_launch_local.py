@@ -103,6 +103,8 @@ def test_cancel_stops_the_workers_and_the_next_start_goes_on(make_sweep, launche
     assert not made.run()
     thread.join()
     assert time.monotonic() - started < 20
+    assert made.stopped
+    assert made.stop_requests == 0
     assert [bool(one) for one in left] == [False]
     assert live_workers(sweep) == []
     assert sweep.trials()[0].state == "interrupted"

@@ -8,7 +8,7 @@ import pytest
 
 from nines.run_folder import RunFolder, RunStatus
 from sweeps.records import results
-from sweeps.worker import load
+from sweeps.trial_body import load
 from tests.sweeps.conftest import wait_until
 from tests.sweeps.fake_training import completions_of, steps_of
 

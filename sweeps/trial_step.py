@@ -1,0 +1,162 @@
+"""Trials as steps of a SLURM job: `srun` starts the ranks, forwards the wish to stop, and ends all when one fails."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from nines.errors import SchedulerError
+from nines.run_folder import RunFolder, RunStatus
+from nines.run_owner import TOKEN_VARIABLE
+from slurm.step import srun_command
+from sweeps.slurm_settings import SlurmSettings
+from sweeps.trial import TrialJob
+from sweeps.trial_ranks import free_port
+
+# How long a step that SLURM cannot start is tried again, and how long to wait before each time.
+START_SECONDS = 600.0
+FIRST_DELAY, LONGEST_DELAY = 1.0, 30.0
+# A rank that was just starting may not have heard the wish to stop.
+REPEAT_SECONDS = 10.0
+# After SIGTERM srun kills its tasks and waits for them; a node that does not answer is not waited for.
+KILL_SECONDS = 30.0
+# What srun says of a task that ran: whatever else went wrong, the step had started.
+TASK_ENDED = re.compile(r"^srun: error: .*\btasks? [\d,\-]+: ", re.MULTILINE)
+
+
+class StepTrials:
+    """Trials as job steps, one at a time on the resources of a slot.
+
+    Args:
+        run_trial: `module:function` that trains a trial.
+        settings: What a trial gets of the job.
+        threads: Threads of each rank.
+    """
+
+    def __init__(self, run_trial: str, settings: SlurmSettings, *, threads: int = 1) -> None:
+        self.run_trial = run_trial
+        self.settings = settings
+        self.threads = threads
+
+    def start(self, job: TrialJob) -> StepTrial:
+        """Start the step of `job`."""
+        status = RunStatus("starting")
+        status.write(RunFolder(job.folder))
+        job.write()
+        command = [self.settings.rank_python, "-m", "sweeps.rank", "--job", str(job.file)]
+        command += ["--run-trial", self.run_trial, "--threads", str(self.threads)]
+        log = RunFolder(job.folder).log
+        name = f"trial-{job.number}"
+        return StepTrial(srun_command(command, self.settings.resources, log=log, name=name), job, status)
+
+
+class StepTrial:
+    """One step, started anew while SLURM could not start it.
+
+    Args:
+        command: The whole command of srun.
+        job: The trial.
+        status: What `status.json` says while no rank has written it.
+    """
+
+    def __init__(self, command: list[str], job: TrialJob, status: RunStatus) -> None:
+        self.command = command
+        self.job = job
+        self.status = status
+        self._begun = time.monotonic()
+        self._delay = FIRST_DELAY
+        self._again_at: float | None = None
+        self._asked_at: float | None = None
+        self._killed_at: float | None = None
+        self._process = self._launch()
+
+    @property
+    def name(self) -> str:
+        """The process id of srun."""
+        return f"srun {self._process.pid}"
+
+    @property
+    def complaints(self) -> Path:
+        """What srun itself said; the ranks write into the log."""
+        return self.job.folder / "srun.txt"
+
+    def poll(self) -> int | None:
+        """The highest exit code of a rank, 128 and more for a signal; 1 when the step could not be started."""
+        if self._again_at is not None:
+            if self._asked_at is not None:
+                return 1
+            if time.monotonic() >= self._again_at:
+                self._again_at = None
+                self._process = self._launch()
+            return None
+        code = self._process.poll()
+        if code is None:
+            self._press()
+            return None
+        if code != 0 and not self._had_started() and self._may_try_again():
+            self._again_at = time.monotonic() + self._delay
+            self._delay = min(2 * self._delay, LONGEST_DELAY)
+            return None
+        self._keep_complaints()
+        return code
+
+    def ask_to_stop(self) -> None:
+        """Send SIGUSR1 to srun, which passes it on to every rank."""
+        self._asked_at = time.monotonic()
+        self._send(signal.SIGUSR1)
+
+    def kill(self) -> None:
+        """Send SIGTERM to srun, which then kills every rank."""
+        if self._killed_at is None:
+            self._killed_at = time.monotonic()
+            self._asked_at = self._asked_at or self._killed_at
+            self._send(signal.SIGTERM)
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, "MASTER_PORT": str(free_port()), "PYTHONUNBUFFERED": "1"}
+        if self.job.token:
+            environment[TOKEN_VARIABLE] = self.job.token
+        with self.complaints.open("wb") as output:
+            try:
+                return subprocess.Popen(
+                    self.command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                )
+            except FileNotFoundError as error:
+                raise SchedulerError("there is no command 'srun' here; is this a machine of the cluster?") from error
+
+    def _press(self) -> None:
+        now = time.monotonic()
+        if self._killed_at is not None:
+            if now - self._killed_at > KILL_SECONDS:
+                self._process.kill()
+        elif self._asked_at is not None and now - self._asked_at > REPEAT_SECONDS:
+            self.ask_to_stop()
+
+    def _send(self, number: signal.Signals) -> None:
+        if self._again_at is None and self._process.poll() is None:
+            self._process.send_signal(number)
+
+    def _had_started(self) -> bool:
+        """Whether any rank ran: srun told of its end, or it has written a status."""
+        if RunStatus.read(RunFolder(self.job.folder)) != self.status:
+            return True
+        return TASK_ENDED.search(self._said()) is not None
+
+    def _may_try_again(self) -> bool:
+        return self._asked_at is None and time.monotonic() - self._begun < START_SECONDS
+
+    def _said(self) -> str:
+        return self.complaints.read_text(encoding="utf-8", errors="replace")
+
+    def _keep_complaints(self) -> None:
+        if said := self._said():
+            with RunFolder(self.job.folder).log.open("a", encoding="utf-8") as log:
+                log.write(said if said.endswith("\n") else f"{said}\n")

@@ -1,0 +1,202 @@
+"""The loop of a worker: fills its slots with trials, watches those that run, and writes down how they ended.
+
+No trial can bring a worker down: whatever happens in it happens in processes of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import socket
+import time
+
+from nines.files import write_json
+from nines.run_folder import RunFolder
+from sweeps.claims import Claim
+from sweeps.life_cycle import Idle, take, work_left
+from sweeps.liveness import Jobs
+from sweeps.orders import Order, Orders
+from sweeps.outcome import Outcome, read_outcome
+from sweeps.settling import finish
+from sweeps.study import Sweep
+from sweeps.trial import TrialJob
+from sweeps.trial_process import TrialProcess, TrialStarter
+
+POLL_SECONDS = 0.05
+TERMINATED = 143
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How patient a worker is, in seconds.
+
+    Attributes:
+        save: How long trials may take to save a checkpoint after they were asked to stop.
+        look: Between two looks for a trial when there was none to take.
+        idle: After so long without any trial, the worker ends and gives back what it occupies.
+        doubt: Between the end of a trial that was killed and the record of it. When a whole job is killed, the worker
+            may be the last to hear; it must not blame the trial.
+    """
+
+    save: float = 120.0
+    look: float = 1.0
+    idle: float = math.inf
+    doubt: float = 0.0
+
+
+@dataclasses.dataclass
+class _Running:
+    """A trial in a slot; times by the monotonic clock."""
+
+    job: TrialJob
+    process: TrialProcess
+    started: float
+    asked: float | None = None
+    ended: float | None = None
+    exit_code: int | None = None
+
+
+class Worker:
+    """Runs trials of one sweep until none is left or it is told to stop.
+
+    Args:
+        sweep: The open sweep.
+        starter: Starts trials.
+        orders: Tells what to do.
+        me: In whose name trials are taken; None: this process, outside of jobs.
+        slots: Trials at the same time.
+        jobs: What the scheduler says of other workers; None: that of this machine.
+        pace: How patient it is.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        starter: TrialStarter,
+        orders: Orders,
+        *,
+        me: Claim | None = None,
+        slots: int = 1,
+        jobs: Jobs | None = None,
+        pace: Pace | None = None,
+    ) -> None:
+        self.sweep = sweep
+        self.starter = starter
+        self.orders = orders
+        self.me = me or Claim.mine()
+        self.jobs = jobs or Jobs.of_this_machine(own=self.me.job)
+        self.pace = pace or Pace()
+        self._slots: list[_Running | None] = [None] * slots
+        self._look_at = 0.0
+        self._idle_since: float | None = None
+
+    def work(self) -> int:
+        """Run trials until none is left.
+
+        Returns:
+            0 when nothing is left to do, else what the orders say.
+        """
+        signed_in = self.sweep.folder / "workers" / f"{socket.gethostname()}-{os.getpid()}.json"
+        if not self.me.job:  # those in jobs are listed by the scheduler
+            write_json(signed_in, self.me.as_mapping())
+        try:
+            return self._loop()
+        finally:
+            signed_in.unlink(missing_ok=True)
+
+    def _loop(self) -> int:
+        while True:
+            order = self.orders.look()
+            if order is Order.LEAVE:
+                return TERMINATED
+            for slot, running in enumerate(self._slots):
+                if running is not None and self._tend(running, order):
+                    self._slots[slot] = None
+                    self._look_at = 0.0
+            if order is Order.WORK and not self._fill():
+                return 0
+            if order in (Order.STOP, Order.STOP_AT_ONCE) and not self._busy():
+                return self.orders.conclude(lambda: work_left(self.sweep, self.me))
+            time.sleep(POLL_SECONDS)
+
+    def _busy(self) -> bool:
+        return any(running is not None for running in self._slots)
+
+    def _fill(self) -> bool:
+        """Take a trial for each free slot; returns whether there is a reason to stay."""
+        now = time.monotonic()
+        if now >= self._look_at:
+            for slot, running in enumerate(self._slots):
+                if running is not None:
+                    continue
+                job = take(self.sweep, dataclasses.replace(self.me, slot=slot), jobs=self.jobs)
+                if isinstance(job, TrialJob):
+                    self._slots[slot] = self._start(job)
+                    continue
+                if job is Idle.DONE and not self._busy():
+                    return False
+                self._look_at = now + self.pace.look
+                break
+        if self._busy():
+            self._idle_since = None
+            return True
+        self._idle_since = now if self._idle_since is None else self._idle_since
+        if now - self._idle_since > self.pace.idle:
+            say(f"no trial to take for {self.pace.idle:.0f} s; others hold what is left")
+            return False
+        return True
+
+    def _start(self, job: TrialJob) -> _Running:
+        say(f"trial {job.number}: {' '.join(job.overrides)}")
+        started = time.monotonic()
+        process = self.starter.start(job)
+        say(f"trial {job.number}: {process.name} after {time.monotonic() - started:.3f} s")
+        return _Running(job, process, started)
+
+    def _tend(self, running: _Running, order: Order) -> bool:
+        """Look after one trial; returns whether it is over and its slot is free."""
+        if running.ended is None:
+            running.exit_code = running.process.poll()
+            if running.exit_code is None:
+                self._stop(running, order)
+                return False
+            running.ended = time.monotonic()
+        outcome = read_outcome(
+            RunFolder(running.job.folder),
+            self.sweep.definition.objectives,
+            exit_code=running.exit_code,
+            stopping=running.asked is not None,
+        )
+        if outcome.state == "failed" and outcome.retry and time.monotonic() - running.ended < self.pace.doubt:
+            return False
+        if outcome.state == "failed" and order is Order.HOLD:
+            # What dies while the job is being killed says nothing; the claim stays for the job that comes back.
+            say(f"trial {running.job.number}: left as it is ({outcome.reason})")
+            return True
+        self._record(running, outcome)
+        if outcome.state == "interrupted" and running.asked is None:
+            self.orders.interrupted()
+        return True
+
+    def _stop(self, running: _Running, order: Order) -> None:
+        if order not in (Order.STOP, Order.STOP_AT_ONCE):
+            return
+        now = time.monotonic()
+        if running.asked is None:
+            running.asked = now
+            running.process.ask_to_stop()
+        elif order is Order.STOP_AT_ONCE or now - running.asked > self.pace.save:
+            running.process.kill()
+
+    def _record(self, running: _Running, outcome: Outcome) -> None:
+        number = running.job.number
+        spent = (running.ended or time.monotonic()) - running.started
+        stands = finish(self.sweep, number, outcome, spent=spent, claim=running.job.claim)
+        said = f"{outcome.state}{f' ({outcome.reason})' if outcome.reason else ''}"
+        say(f"trial {number}: {said}" if stands else f"trial {number}: {said}, but it belongs to another worker now")
+
+
+def say(line: str) -> None:
+    """One line with the time on standard output, which is the worker's log."""
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}", flush=True)  # noqa: T201
