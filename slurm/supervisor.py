@@ -112,6 +112,7 @@ class Supervisor:
     requeue: bool = True
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    _before: RunStatus | None = field(default=None, init=False)
     _asked: float | None = field(default=None, init=False)
     _told: float | None = field(default=None, init=False)
     _terminated: float | None = field(default=None, init=False)
@@ -124,7 +125,8 @@ class Supervisor:
             job may not go back into the queue; else srun's code.
         """
         code = self._run_ranks()
-        state = self._state()
+        status = self._status()
+        state = status.state if status is not None else None
         if (code == 0 and state is None) or state in FINISHED:
             say(f"the run is {state or 'done'}")
             return DONE
@@ -133,18 +135,18 @@ class Supervisor:
             return self._linger()
         if state == "interrupted" or self._asked is not None:
             return self._go_back()
-        say(f"the run failed: {self._message() or f'srun ended with {code}'}")
+        reason = status.message if status is not None and state == "failed" else ""
+        say(f"the run failed: {reason or f'srun ended with {code}'}")
         # What a signal left is negative here.
         return code if 0 < code < 256 else 128 - code if code < 0 else 1
 
     def _run_ranks(self) -> int:
         begin = self.clock()
         while True:
-            # Nothing that an earlier attempt said of its end may pass for the end of this one.
-            if self._state() not in FINISHED:
-                RunStatus("starting", message="waiting for the ranks").write(self.folder)
+            # What an earlier attempt said of its end must not pass for the end of this one.
+            self._before = RunStatus.read(self.folder)
             code = self._wait(self.start(self._environment()))
-            never_began = code != 0 and self._state() == "starting" and could_not_start(self.complaint())
+            never_began = code != 0 and self._status() is None and could_not_start(self.complaint())
             if not never_began or self._ending() or self.clock() - begin > START_SECONDS:
                 return code
             say(f"srun could not start the ranks, trying again: {self.complaint().strip().splitlines()[-1]}")
@@ -220,13 +222,10 @@ class Supervisor:
             "MASTER_PORT": str(free_port()),
         }
 
-    def _state(self) -> str | None:
+    def _status(self) -> RunStatus | None:
+        """What these ranks have said, None when they have said nothing."""
         status = RunStatus.read(self.folder)
-        return status.state if status is not None else None
-
-    def _message(self) -> str:
-        status = RunStatus.read(self.folder)
-        return status.message if status is not None and status.state == "failed" else ""
+        return None if status == self._before else status
 
 
 def say(line: str) -> None:

@@ -1,0 +1,292 @@
+"""One run in a job: each end of the ranks and each notice, with a scheduler and an srun that do as the test says."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from nines.files import read_json
+from nines.run_folder import RunFolder, RunStatus
+from slurm.current import CurrentJob
+from slurm.notices import Notices
+from slurm.queue import Queue
+from slurm.supervisor import LINGER_SECONDS, Supervisor
+from tests.fake_slurm import FakeSlurm
+
+State = Literal["starting", "running", "completed", "pruned", "interrupted", "failed"]
+
+
+@dataclass
+class FakeStep:
+    """An srun that ends when the script says so."""
+
+    world: World
+    signals: list[int] = field(default_factory=list)
+    killed: bool = False
+
+    def poll(self) -> int | None:
+        return self.world.script(self)
+
+    def send_signal(self, sig: int) -> None:
+        self.signals.append(sig)
+
+    def kill(self) -> None:
+        self.killed = True
+
+
+@dataclass
+class World:
+    """A job with a clock of its own; `script` is asked for the exit code of the running srun."""
+
+    folder: RunFolder
+    script: Callable[[FakeStep], int | None]
+    slurm: FakeSlurm = field(default_factory=FakeSlurm)
+    notices: Notices = field(default_factory=Notices)
+    now: float = 0.0
+    complaint: str = ""
+    steps: list[FakeStep] = field(default_factory=list)
+    environments: list[dict[str, str]] = field(default_factory=list)
+
+    def start(self, environment: Mapping[str, str]) -> FakeStep:
+        self.environments.append(dict(environment))
+        self.steps.append(FakeStep(self))
+        return self.steps[-1]
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+    def says(self, state: State, message: str = "") -> None:
+        RunStatus(state, message=message, updated=self.now).write(self.folder)
+
+    def run(self, **options: Any) -> int:
+        self.slurm.add("7")
+        supervisor = Supervisor(
+            folder=self.folder,
+            start=self.start,
+            complaint=lambda: self.complaint,
+            notices=self.notices,
+            queue=Queue(self.slurm),
+            job=CurrentJob("7", "7"),
+            grace_seconds=120.0,
+            sleep=self.sleep,
+            clock=lambda: self.now,
+            **options,
+        )
+        return supervisor.run()
+
+    @property
+    def requeued(self) -> bool:
+        return ["scontrol", "requeue", "7"] in self.slurm.commands
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path / "run")
+
+
+def test_a_finished_run_ends_the_job_well(folder: RunFolder) -> None:
+    def script(step: FakeStep) -> int | None:
+        world.says("completed")
+        return 0
+
+    world = World(folder, script)
+    assert world.run() == 0
+    assert not world.requeued
+
+
+def test_a_killed_rank_after_the_end_does_not_fail_a_finished_run(folder: RunFolder) -> None:
+    def script(step: FakeStep) -> int | None:
+        world.says("completed")
+        return 137
+
+    world = World(folder, script)
+    assert world.run() == 0
+
+
+def test_a_failed_run_fails_the_job_and_is_not_requeued(folder: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    def script(step: FakeStep) -> int | None:
+        world.says("failed", "DivergedError: scores are NaN")
+        return 1
+
+    world = World(folder, script)
+    assert world.run() == 1
+    assert not world.requeued
+    assert "scores are NaN" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("code", "job"), [(137, 137), (-9, 137), (2, 2), (300, 1)])
+def test_ranks_that_die_silently_fail_the_job(folder: RunFolder, code: int, job: int) -> None:
+    world = World(folder, lambda step: code)
+    assert world.run() == job
+    assert len(world.steps) == 1
+
+
+def test_what_an_earlier_attempt_said_is_not_taken_for_this_one(folder: RunFolder) -> None:
+    RunStatus("completed").write(folder)
+    assert World(folder, lambda step: 137).run() == 137
+
+
+def test_a_notice_has_the_ranks_save_and_the_job_requeued(folder: RunFolder) -> None:
+    def script(step: FakeStep) -> int | None:
+        world.notices.warned = world.now >= 5
+        if step.signals:
+            world.says("interrupted")
+            return 0
+        return None
+
+    world = World(folder, script)
+    assert world.run() == 143  # nothing killed this process, as SLURM does after a requeue
+    assert world.steps[0].signals == [signal.SIGUSR1]
+    assert world.requeued
+    assert world.now >= LINGER_SECONDS
+
+
+def test_a_notice_that_srun_swallowed_is_repeated(folder: RunFolder) -> None:
+    def script(step: FakeStep) -> int | None:
+        world.notices.warned = True
+        if len(step.signals) == 3:
+            world.says("interrupted")
+            return 0
+        return None
+
+    world = World(folder, script)
+    world.run()
+    assert world.requeued
+    assert not world.steps[0].killed
+
+
+def test_the_clock_is_a_notice_too(folder: RunFolder) -> None:
+    def script(step: FakeStep) -> int | None:
+        if step.signals:
+            world.says("interrupted")
+            return 0
+        return None
+
+    # Ended long ago by the clock on the wall.
+    world = World(folder, script, notices=Notices(CurrentJob("7", "7", end=0.0), signal_seconds=120))
+    world.run()
+    assert world.requeued
+
+
+def test_ranks_that_do_not_stop_are_killed_and_the_job_requeued(folder: RunFolder) -> None:
+    def script(step: FakeStep) -> int | None:
+        world.notices.warned = True
+        return -9 if step.killed else None
+
+    world = World(folder, script)
+    world.run()
+    assert 120 <= world.now - LINGER_SECONDS < 125
+    assert world.requeued
+
+
+def test_ranks_that_were_told_by_somebody_else_are_requeued(folder: RunFolder) -> None:
+    def script(step: FakeStep) -> int | None:
+        world.says("interrupted")
+        return 0
+
+    world = World(folder, script)
+    world.run()
+    assert world.requeued
+
+
+def test_without_requeue_an_interrupted_run_ends_the_job(folder: RunFolder) -> None:
+    def script(step: FakeStep) -> int | None:
+        world.says("interrupted")
+        return 0
+
+    world = World(folder, script)
+    assert world.run(requeue=False) == 130
+    assert not world.requeued
+    assert world.now < 1
+
+
+def test_a_refused_requeue_ends_the_job(folder: RunFolder) -> None:
+    def script(step: FakeStep) -> int | None:
+        world.says("interrupted")
+        world.slurm.unreachable = True
+        return 0
+
+    world = World(folder, script)
+    assert world.run() == 130
+    assert world.now < 1
+
+
+def test_scancel_stays_cancelled(folder: RunFolder) -> None:
+    def script(step: FakeStep) -> int | None:
+        world.notices.terminated = world.now >= 3
+        return 137 if world.now >= 8 else None
+
+    world = World(folder, script)
+    assert world.run() == 143
+    assert not world.requeued
+    # SLURM has told the ranks itself; a signal to srun would kill them.
+    assert world.steps[0].signals == []
+    assert not world.steps[0].killed
+    # Ending at once would tell SLURM that the job is complete.
+    assert world.now >= LINGER_SECONDS
+
+
+def test_a_run_that_finishes_while_it_is_terminated_is_finished(folder: RunFolder) -> None:
+    def script(step: FakeStep) -> int | None:
+        world.notices.terminated = True
+        if world.now >= 2:
+            world.says("completed")
+            return 0
+        return None
+
+    world = World(folder, script)
+    assert world.run() == 0
+
+
+def test_ranks_of_a_job_that_slurm_forgets_to_kill_do_not_stay_for_ever(folder: RunFolder) -> None:
+    def script(step: FakeStep) -> int | None:
+        world.notices.terminated = True
+        return -9 if step.killed else None
+
+    world = World(folder, script)
+    assert world.run() == 143
+    assert LINGER_SECONDS < world.now < 3 * LINGER_SECONDS
+
+
+def test_a_step_that_cannot_start_is_tried_again(folder: RunFolder) -> None:
+    def script(step: FakeStep) -> int | None:
+        if len(world.steps) < 3:
+            world.complaint = "srun: error: Unable to create step for job 7: Requested nodes are busy\n"
+            return 1
+        world.says("completed")
+        return 0
+
+    world = World(folder, script)
+    assert world.run() == 0
+    assert 20 <= world.now < 25
+
+
+def test_a_step_that_cannot_start_is_not_tried_for_ever(folder: RunFolder) -> None:
+    world = World(
+        folder, lambda step: 1, complaint="srun: error: Unable to create step for job 7: Requested nodes are busy"
+    )
+    assert world.run() == 1
+    assert 600 < world.now < 620
+
+
+def test_a_command_that_fails_at_once_is_not_tried_again(folder: RunFolder) -> None:
+    world = World(folder, lambda step: 2, complaint="srun: error: node1: task 0: Exited with exit code 2")
+    assert world.run() == 2
+    assert len(world.steps) == 1
+
+
+def test_each_attempt_owns_the_folder_and_meets_at_its_own_port(folder: RunFolder) -> None:
+    def script(step: FakeStep) -> int | None:
+        world.complaint = "Requested nodes are busy"
+        return 1 if len(world.steps) < 2 else 0
+
+    world = World(folder, script)
+    assert world.run() == 0
+    first, second = world.environments
+    assert first["NINES_OWNER"] != second["NINES_OWNER"] == read_json(folder.path / "owner.json")["token"]
+    assert 1024 < int(second["MASTER_PORT"]) < 65536
