@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from apps.signatures import call_problems, import_target
 from nines.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,12 +42,23 @@ def read_launcher(content: Mapping[str, Any] | None) -> SlurmOptions | None:
         return None
     if content["_target_"] != TARGET:
         raise ConfigError(f"launcher._target_ = {content['_target_']!r}: the only launcher with options is {TARGET}")
+    from apps.signatures import call_problems, import_target
+
     options = import_target(TARGET)
     arguments = {key: value for key, value in content.items() if key != "_target_"}
     if problems := call_problems(options, arguments, where=GROUP, name=TARGET):
         raise ConfigError("\n".join(problems) if len(problems) == 1 else "\n  ".join(["launcher:", *problems]))
     made: SlurmOptions = options(**arguments)
     return made
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A group of a composed configuration as plain values, references filled in; {} where there is none."""
+    from omegaconf import OmegaConf
+
+    container = OmegaConf.to_container(config, resolve=True) if config is not None else {}
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
 
 
 def ranks(trainer: Mapping[str, Any], options: SlurmOptions) -> tuple[int, int]:

@@ -6,8 +6,12 @@ Without it, the first trial would make them with its share of the cores while th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from apps.config import compose
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 SPLITS = ("train", "valid")
 
@@ -25,6 +29,15 @@ def prepare(overrides: Sequence[str], *, trunk: bool = True) -> None:
     Raises:
         WeightsError, DataError, StorageError: As the first trial would raise them.
     """
+    prepare_run(compose("train", overrides), trunk=trunk)
+
+
+def prepare_run(config: DictConfig, *, trunk: bool = True) -> None:
+    """Like `prepare`, for one composed configuration, whose precision it settles.
+
+    Raises:
+        WeightsError, DataError, StorageError: As the run would raise them.
+    """
     import torch
     from hydra.utils import instantiate
     from rich.console import Console
@@ -33,7 +46,6 @@ def prepare(overrides: Sequence[str], *, trunk: bool = True) -> None:
     from apps.training import resolve_precision
     from lightning_modules.trunk import use_trunk_cache
 
-    config = compose("train", overrides)
     resolve_precision(config)
     data = instantiate(config.datamodule, _convert_="all")
     data.setup("fit")

@@ -119,11 +119,12 @@ def _start_here(request: SweepRequest, words: Sequence[str]) -> int:
         options = LocalOptions(RUN_TRIAL, PRELOAD, workers=request.workers, threads=threads, ranks=ranks)
         launcher = LocalLauncher(sweep, options, watcher=progress)
         ended = launcher.run()
-    return conclude(sweep, words, console, stopped=launcher.stop_requests > 0, ended=ended)
+    return conclude(sweep, words, console, stopped=launcher.stopped, ended=ended)
 
 
 def _start_on_slurm(request: SweepRequest, words: Sequence[str], *, dry_run: bool) -> int:
-    from apps.sweep_slurm import plan_workers, print_script, require_slurm, submit, warn_of_changes
+    from apps.submission import require_slurm, warn_of_changes
+    from apps.sweep_slurm import plan_workers, print_script, submit
     from sweeps.records import slots_left
 
     plan = plan_workers(request, run_trial=RUN_TRIAL)

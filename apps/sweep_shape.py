@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from apps.config import compose
-from apps.launcher import local_ranks, ranks
+from apps.launcher import local_ranks, plain, ranks
 from nines.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def shape_of_trials(definition: SweepDefinition, options: SlurmOptions | None) -
     """
     varied = [parameter.key for parameter in definition.space.parameters if parameter.key in SHAPING]
     settings = [definition.space.overrides(values) for values in definition.space.examples()] if varied else [[]]
-    trainers = [trainer_of([*definition.train, *values]) for values in settings]
+    trainers = [plain(compose("train", [*definition.train, *values]).trainer) for values in settings]
     shapes = {(1, local_ranks(trainer)) if options is None else ranks(trainer, options) for trainer in trainers}
     if len(shapes) > 1:
         listed = ", ".join(f"{nodes} x {tasks}" for nodes, tasks in sorted(shapes))
@@ -38,12 +37,3 @@ def shape_of_trials(definition: SweepDefinition, options: SlurmOptions | None) -
             "sweep are alike; sweep over each of these shapes by itself"
         )
     return shapes.pop()
-
-
-def trainer_of(overrides: Sequence[str]) -> Mapping[str, Any]:
-    """The group `trainer` of a run with these overrides, as plain values."""
-    from omegaconf import OmegaConf
-
-    container = OmegaConf.to_container(compose("train", overrides).trainer, resolve=True)
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}

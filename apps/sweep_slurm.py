@@ -5,14 +5,10 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from apps.checkout import Checkout, check_clean
 from apps.sweep_shape import shape_of_trials
-from nines.errors import SchedulerError
 from slurm.commands import available
-from slurm.options import SlurmOptions
 from slurm.sbatch import render
 from sweeps.launch_slurm import SlurmLauncher, Submission, WorkerPlan, worker_job
 from sweeps.records import slots_left
@@ -20,30 +16,6 @@ from sweeps.records import slots_left
 if TYPE_CHECKING:
     from apps.sweep_options import SweepRequest
     from sweeps.study import Sweep
-
-
-def require_slurm() -> None:
-    """Say that this machine cannot submit, before anything is prepared or written.
-
-    Raises:
-        SchedulerError: SLURM's commands are not on the PATH.
-    """
-    if not available():
-        raise SchedulerError(
-            "launcher=slurm: sbatch and squeue are not on the PATH; submit from a machine of the cluster, or see the "
-            "script with --dry-run"
-        )
-
-
-def warn_of_changes(options: SlurmOptions) -> None:
-    """One line on standard error when the code that will run is not committed.
-
-    Raises:
-        ConfigError: `launcher.require_clean` is set, and it is not.
-    """
-    warning = check_clean(Checkout.holding(Path(__file__)), required=options.require_clean)
-    if warning is not None:
-        print(f"warning: {warning}", file=sys.stderr)
 
 
 def plan_workers(request: SweepRequest, *, run_trial: str) -> WorkerPlan:

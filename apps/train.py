@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apps.config import compose, differences_from_defaults
+from apps.launcher import plain, read_launcher, without_launcher
 from nines import stop_requests
-from nines.errors import ConfigError
+from nines.errors import ConfigError, UserError
 from nines.folder_lock import lock_folder
 from nines.run_folder import RunFolder, RunStatus, run_name
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from slurm.options import SlurmOptions
     from sweeps.trial import TrialJob
 
 # Keys that say where or how a run is executed, not what it computes.
@@ -34,10 +36,12 @@ NOT_IDENTITY = (
 RESUMABLE = ("trainer.", "callbacks.", "logger.", "launcher", "threads", "test", "runs", "resume")
 # The process before may still be ending: Ctrl-C and the same command again come within a second.
 LOCK_SECONDS = 5.0
+JOB_LOCK_SECONDS = 300.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`nines train` has no options of its own beside overrides and configuration."""
+    """Add the one option beside overrides and configuration."""
+    parser.add_argument("--dry-run", action="store_true", help="launcher=slurm: print the batch script and stop")
     parser.set_defaults(command="train")
 
 
@@ -50,12 +54,18 @@ def run(arguments: argparse.Namespace) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     config, folder, overrides = plan(arguments.overrides, config_dir=arguments.config_dir)
     status = RunStatus.read(folder)
-    goes_further = len(arguments.overrides) > 1 and any(word.startswith("resume=") for word in arguments.overrides)
+    launcher = read_launcher(plain(config.get("launcher")))
+    if arguments.dry_run and launcher is None:
+        raise UserError("--dry-run prints the script of launcher=slurm; `--cfg job` prints the configuration")
+    words = without_launcher(arguments.overrides)
+    goes_further = len(words) > 1 and any(word.startswith("resume=") for word in words)
     if status is not None and status.state == "completed" and not goes_further:
         if _speaks():
             print(f"{folder.path} is complete; remove the folder to train it again")
             _print_results(folder)
         return 0
+    if launcher is not None:
+        return _submit(arguments, config, folder, launcher)
     from apps.training import resolve_precision, train
     from apps.validation import validate
 
@@ -64,18 +74,39 @@ def _run(arguments: argparse.Namespace) -> int:
     validate(config)
     with ExitStack() as held:
         if _speaks():
-            held.enter_context(lock_folder(folder.path, wait_seconds=LOCK_SECONDS))
+            # In a job, ranks of before a requeue may be inside one long validation until they are killed.
+            seconds = JOB_LOCK_SECONDS if "SLURM_STEP_ID" in os.environ else LOCK_SECONDS
+            held.enter_context(lock_folder(folder.path, wait_seconds=seconds))
             folder.clear_leftovers()
             start = (
                 f"resuming {folder.path} from {folder.last}" if folder.last.exists() else f"training in {folder.path}"
             )
             print(start, file=sys.stderr)
         started = time.monotonic()
-        train(config, folder=folder, overrides=overrides)
+        train(config, folder=folder, overrides=without_launcher(overrides))
     if _speaks():
         print(f"done in {time.monotonic() - started:.0f} s", file=sys.stderr)
         _print_results(folder)
     return 0
+
+
+def _submit(arguments: argparse.Namespace, config: DictConfig, folder: RunFolder, launcher: SlurmOptions) -> int:
+    """Hand the run to SLURM, after its configuration was checked and what it needs lies in the caches."""
+    from apps.submission import require_slurm
+    from apps.train_slurm import RunJob, print_script, submit
+
+    job = RunJob.of(config, folder, launcher, overrides=arguments.overrides, config_dir=arguments.config_dir)
+    if arguments.dry_run:
+        return print_script(job)
+    require_slurm()
+    from apps.preparation import prepare_run
+    from apps.training import resolve_precision
+    from apps.validation import validate
+
+    resolve_precision(config)
+    validate(config)
+    prepare_run(config, trunk=False)
+    return submit(job)
 
 
 def _speaks() -> bool:

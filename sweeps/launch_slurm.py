@@ -79,10 +79,19 @@ def worker_job(folder: Path, plan: WorkerPlan, *, tasks: int) -> BatchJob:
     )
 
 
-def job_environment() -> dict[str, str]:
-    """Variables that a job needs, with folders made absolute; no secrets."""
+def job_environment(*, threads: int = 1) -> dict[str, str]:
+    """Variables that a job needs, with folders made absolute; no secrets.
+
+    Args:
+        threads: CPU threads of a process that does not set its own number.
+    """
     handed_on = {name: os.environ[name] for name in HANDED_ON if os.environ.get(name)}
-    return {**WORKER_ENVIRONMENT, "NINES_CACHE": str(cache_folder().absolute()), **handed_on}
+    return {
+        **WORKER_ENVIRONMENT,
+        **{name: str(threads) for name in WORKER_ENVIRONMENT if name.endswith("_NUM_THREADS")},
+        "NINES_CACHE": str(cache_folder().absolute()),
+        **handed_on,
+    }
 
 
 @dataclasses.dataclass(frozen=True)
