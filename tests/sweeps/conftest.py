@@ -12,6 +12,9 @@ import pytest
 
 from apps.sweep_options import SweepRequest
 from sweeps.definition import SweepDefinition, parse_definition
+from sweeps.life_cycle import Idle, take
+from sweeps.outcome import Outcome
+from sweeps.settling import finish
 from sweeps.study import Sweep, create_study
 
 REPOSITORY = Path(__file__).parents[2]
@@ -79,3 +82,16 @@ def wait_until(holds: Callable[[], bool], *, seconds: float = 30.0) -> None:
     while not holds():
         assert time.monotonic() < end, "it did not come about in time"
         time.sleep(0.02)
+
+
+def completed(*values: float) -> Outcome:
+    return Outcome("completed", values, {"score": values[0]})
+
+
+def drain(sweep: Sweep, value: float = 0.5) -> list[Any]:
+    """Complete everything that there is to take; the jobs."""
+    jobs = []
+    while not isinstance(job := take(sweep), Idle):
+        jobs.append(job)
+        finish(sweep, job.number, completed(value))
+    return jobs

@@ -39,3 +39,24 @@ def test_a_claim_of_another_machine_counts_as_alive():
     other = dataclasses.replace(Claim.mine(), host="elsewhere", pid=1, started="0")
     assert other.alive()
     assert not other.here()
+
+
+def test_a_claim_from_before_jobs_were_known_reads_as_one_outside_of_them():
+    old = {"host": "h", "boot": "b", "pid": 1, "started": "2"}
+    assert Claim.read(old) == Claim("h", "b", 1, "2")
+
+
+def test_a_claim_of_a_job_is_the_schedulers_to_judge_even_on_this_machine():
+    claim = dataclasses.replace(Claim.mine(job="7_1", restarts=2), pid=2**22 + 1)
+    assert Claim.read(claim.as_mapping()) == claim
+    assert not claim.here()
+    assert claim.alive()
+
+
+def test_the_same_place_is_the_same_slot_of_the_same_job_whatever_process():
+    mine = Claim.mine(job="7_1", restarts=1)
+    before = dataclasses.replace(mine, host="elsewhere", pid=1, restarts=0, token="x")
+    assert mine.same_place(before)
+    assert not mine.same_place(dataclasses.replace(before, slot=1))
+    assert not mine.same_place(dataclasses.replace(before, job="7_2"))
+    assert not Claim.mine().same_place(Claim.mine()), "outside of jobs nothing comes back"

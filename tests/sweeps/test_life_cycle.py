@@ -1,39 +1,11 @@
-import multiprocessing
-import time
-from typing import Any
-
 import optuna
 import pytest
 from optuna.trial import TrialState
 
-from nines.files import write_json
-from nines.folder_lock import lock_folder
-from nines.run_folder import RunFolder, RunStatus
-from sweeps.claims import Claim
-from sweeps.life_cycle import Idle, finish, retry_failed, settle_dead, take
+from sweeps.life_cycle import Idle, finish, retry_failed, take
 from sweeps.outcome import Outcome
 from sweeps.records import results
-from sweeps.study import Sweep, open_study
-
-DEAD = {"host": Claim.mine().host, "boot": Claim.mine().boot, "pid": 2**22 + 1, "started": "1"}
-
-
-def completed(*values: float) -> Outcome:
-    return Outcome("completed", values, {"score": values[0]})
-
-
-def kill_holder(sweep: Sweep, number: int) -> None:
-    """Make the claim of trial `number` that of a process which does not exist."""
-    trial_id = sweep.storage.get_trial_id_from_study_id_trial_number(sweep.study_id, number)
-    sweep.storage.set_trial_user_attr(trial_id, "claim", DEAD)
-
-
-def drain(sweep: Sweep, value: float = 0.5) -> list[Any]:
-    jobs = []
-    while not isinstance(job := take(sweep), Idle):
-        jobs.append(job)
-        finish(sweep, job.number, completed(value))
-    return jobs
+from tests.sweeps.conftest import completed, drain
 
 
 def test_take_gives_the_sets_asked_for_and_then_says_done(make_sweep):
@@ -74,43 +46,12 @@ def test_the_time_of_an_interrupted_trial_leaves_out_its_pause(make_sweep):
     assert sweep.trials()[0].seconds == 15.0
 
 
-def test_the_row_of_a_dead_worker_fails_and_its_retry_keeps_parameters_folder_and_reports(make_sweep):
-    sweep = make_sweep(trials=1)
-    first = take(sweep)
-    sweep.storage.set_trial_intermediate_value(first.trial_id, 10, 0.25)
-    kill_holder(sweep, first.number)
-    second = take(sweep)
-    assert (second.folder, second.overrides) == (first.folder, first.overrides)
-    old, new = sweep.trials()
-    assert (old.state, old.superseded, new.retry_of) == ("failed", True, old.number)
-    assert new.intermediate_values == {10: 0.25}
-
-
-def test_a_claim_on_another_machine_is_left_alone(make_sweep):
-    sweep = make_sweep(trials=1)
-    job = take(sweep)
-    sweep.storage.set_trial_user_attr(job.trial_id, "claim", {**DEAD, "host": "elsewhere"})
-    assert settle_dead(sweep) == []
-    assert sweep.trials()[0].state == "running"
-
-
 def test_a_worker_that_dies_while_asking_leaves_nothing_that_counts(make_sweep):
     sweep = make_sweep(trials=2)
     sweep.study().ask()
     jobs = drain(sweep)
     assert len(jobs) == 2
     assert [(row.group, row.state) for row in results(sweep.trials())] == [(0, "completed"), (1, "completed")]
-
-
-def test_a_worker_that_dies_before_its_claim_costs_no_retry(make_sweep):
-    sweep = make_sweep(trials=1, retries=0)
-    trial = sweep.study().ask()
-    sweep.definition.space.suggest(trial)
-    for key, value in {"seed": 0, "attempt": 0, "group": 0}.items():
-        trial.set_user_attr(key, value)
-    assert len(drain(sweep)) == 1
-    assert [trial.state for trial in sweep.trials()] == ["failed", "completed"]
-    assert sweep.trials()[0].params == sweep.trials()[1].params
 
 
 def test_a_worker_that_dies_while_it_restores_parameters_changes_none_of_them(make_sweep):
@@ -122,28 +63,6 @@ def test_a_worker_that_dies_while_it_restores_parameters_changes_none_of_them(ma
     sweep.storage.set_trial_state_values(begun, TrialState.RUNNING)
     optuna.trial.Trial(sweep.study(), begun).suggest_float("x", 0, 1)
     assert take(sweep).overrides == first.overrides
-
-
-def test_what_a_dead_workers_run_had_become_is_kept(make_sweep):
-    sweep = make_sweep(trials=2)
-    for end in ("completed", "pruned"):
-        job = take(sweep)
-        folder = RunFolder(job.folder)
-        write_json(folder.metrics, {"metrics": {"score": 0.9}})
-        RunStatus(end).write(folder)
-        kill_holder(sweep, job.number)
-    settle_dead(sweep)
-    assert [trial.state for trial in sweep.trials()] == ["completed", "pruned"]
-    assert take(sweep) is Idle.DONE
-
-
-def test_only_one_of_two_finishers_wins(make_sweep):
-    sweep = make_sweep(trials=1)
-    job = take(sweep)
-    other = open_study(sweep.folder)
-    assert finish(sweep, job.number, completed(0.5))
-    assert not finish(other, job.number, Outcome("failed", reason="too late"))
-    assert (sweep.trials()[0].state, sweep.trials()[0].value) == ("completed", 0.5)
 
 
 def test_a_failed_trial_is_retried_only_when_its_process_died_and_at_most_so_often(make_sweep):
@@ -218,48 +137,9 @@ def test_several_objectives_are_told_in_their_order(make_sweep):
     assert sweep.study().directions == [optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE]
 
 
-def _look(folder: Any, queue: Any) -> None:
-    sweep = open_study(folder)
-    for number in settle_dead(sweep):
-        queue.put(number)
-
-
-def test_of_several_lookers_exactly_one_fails_a_dead_trial(make_sweep):
-    sweep = make_sweep(trials=1)
-    job = take(sweep)
-    kill_holder(sweep, job.number)
-    context = multiprocessing.get_context("fork")
-    queue = context.Queue()
-    lookers = [context.Process(target=_look, args=(sweep.folder, queue)) for _ in range(4)]
-    for looker in lookers:
-        looker.start()
-    for looker in lookers:
-        looker.join()
-    assert queue.get(timeout=5) == job.number
-    assert queue.empty()
-    assert sweep.storage.get_trial(job.trial_id).state == TrialState.FAIL
-
-
 def test_a_seed_of_the_user_holds_when_there_are_no_repeats(make_sweep):
     assert "seed=7" in take(make_sweep(trials=1, train=["seed=7"])).overrides
     assert "seed=0" not in take(make_sweep(trials=2, train=["seed=7"])).overrides
-
-
-@pytest.mark.parametrize(("silent", "held", "gone"), [(True, False, True), (True, True, False), (False, False, False)])
-def test_a_trial_of_another_machine_is_gone_when_its_folder_is_silent_and_free(
-    make_sweep, silent, held, gone, monkeypatch
-):
-    monkeypatch.setattr("sweeps.liveness.FOREIGN_SILENCE_SECONDS", 100.0 if not silent else 0.2)
-    sweep = make_sweep(trials=1)
-    job = take(sweep)
-    sweep.storage.set_trial_user_attr(job.trial_id, "claim", {**DEAD, "host": "elsewhere"})
-    folder = RunFolder(job.folder)
-    RunStatus("running").write(folder)
-    time.sleep(0.3)
-    lock = lock_folder(folder.path) if held else None
-    assert settle_dead(sweep) == ([job.number] if gone else [])
-    if lock is not None:
-        lock.close()
 
 
 def test_the_other_seeds_of_a_set_that_fails_are_not_tried(make_sweep):
