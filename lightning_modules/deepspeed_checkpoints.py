@@ -6,6 +6,7 @@ Frozen parameters are left out, as they are without DeepSpeed: their source give
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,12 @@ from lightning.pytorch.strategies import DeepSpeedStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 
+from lightning_modules.deepspeed_universal import (
+    OptionsOfGroups,
+    loading_universal,
+    options_of_groups,
+    weights_of_universal,
+)
 from lightning_modules.sharded_checkpoints import (
     check_resumable,
     check_shapes,
@@ -44,7 +51,7 @@ class DeepSpeedCheckpoints(DeepSpeedStrategy):
         Raises:
             StorageError: A rank could not write; what `filepath` named before is untouched.
         """
-        checkpoint["param_groups"] = _options_of_groups(self.deepspeed_engine.optimizer)
+        checkpoint["param_groups"] = options_of_groups(self.deepspeed_engine.optimizer)
         save_sharded(
             self,
             checkpoint,
@@ -91,13 +98,12 @@ class DeepSpeedCheckpoints(DeepSpeedStrategy):
         check_shapes(state, module, path)
         if module.trainer.state.fn == TrainerFn.FITTING:
             check_resumable(manifest, path, name=NAME, zero_stage=self.zero_stage, ranks=self.world_size)
-            self._load_shards(path, manifest)
-            _put_right(self.deepspeed_engine, state["param_groups"])
+            self._load_shards(path, manifest, state["param_groups"])
         else:
             self._load_weights(path, manifest, module)
         return state
 
-    def _load_shards(self, path: Path, manifest: Manifest) -> None:
+    def _load_shards(self, path: Path, manifest: Manifest, options: OptionsOfGroups) -> None:
         from lightning_modules.deepspeed_files import ShardFiles, damage_named, only_values
 
         engine: Any = self.deepspeed_engine
@@ -105,14 +111,12 @@ class DeepSpeedCheckpoints(DeepSpeedStrategy):
         if not manifest.universal:
             self._preload(files, path)
         engine.checkpoint_engine = files
-        # DeepSpeed would have this said before the engine is made, when nobody knows yet what is going to be resumed.
-        engine._config.load_universal_checkpoint = manifest.universal
+        kind = loading_universal(engine, options) if manifest.universal else nullcontext()
         try:
-            with damage_named(path), only_values():
+            with damage_named(path), only_values(), kind:
                 engine.load_checkpoint(str(path), tag=SHARDS, load_module_strict=False, load_lr_scheduler_states=False)
         finally:
             engine.checkpoint_engine = usual
-            engine._config.load_universal_checkpoint = False
 
     def _preload(self, files: Any, path: Path) -> None:
         """Read this rank's files first: one that failed within DeepSpeed's loading would leave the others waiting.
@@ -170,7 +174,7 @@ def whole_weights(path: Path, manifest: Manifest) -> dict[str, Tensor]:
 
     with damage_named(path), only_values(), silent():
         if manifest.universal:
-            return _weights_of_universal(path / SHARDS)
+            return weights_of_universal(path / SHARDS)
         if manifest.zero_stage == 0:
             plain: dict[str, Tensor] = torch.load(path / SHARDS / "mp_rank_00_model_states.pt", map_location="cpu")
             return dict(plain["module"])
@@ -178,34 +182,3 @@ def whole_weights(path: Path, manifest: Manifest) -> dict[str, Tensor]:
             str(path), tag=SHARDS, exclude_frozen_parameters=True
         )
         return weights
-
-
-def _weights_of_universal(shards: Path) -> dict[str, Tensor]:
-    """One folder a parameter; where a buffer has none, the state of the first rank holds it."""
-    first = min(shards.glob("*_model_states.pt"))
-    model = torch.load(first, map_location="cpu")
-    weights = {name: model["module"][name] for name in model["buffer_names"]}
-    for file in (shards / "zero").rglob("fp32.pt"):
-        name = file.parent.relative_to(shards / "zero").as_posix()
-        if name not in weights:
-            value = torch.load(file, map_location="cpu")
-            weights[name] = value["param"] if isinstance(value, dict) else value  # the latter in stage 3
-    return weights
-
-
-def _put_right(engine: Any, options_of_groups: list[dict[str, Any]]) -> None:
-    """Undo two silent faults of DeepSpeed when it loads a universal checkpoint in stage 3.
-
-    Every parameter group got the options of the first one; and all groups share one step counter, which the optimizer
-    then raises once for each of them in a single step.
-    """
-    for group, options in zip(engine.optimizer.param_groups, options_of_groups, strict=True):
-        group.update(options)
-    for moments in engine.basic_optimizer.state.values():
-        if isinstance(moments.get("step"), Tensor):
-            moments["step"] = moments["step"].clone()
-
-
-def _options_of_groups(optimizer: Any) -> list[dict[str, Any]]:
-    """Learning rate, weight decay … of each parameter group."""
-    return [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
