@@ -6,6 +6,7 @@ of the job from whose shell somebody submits. Neither may change what the script
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 
@@ -21,7 +22,9 @@ def submission_environment(script: str, environ: Mapping[str, str]) -> dict[str,
 
     An SBATCH_* variable stays when the script says nothing of its option: that is how clusters set site defaults.
     """
-    options = [match[1] for line in script.splitlines() if (match := DIRECTIVE.match(line))]
+    # sbatch stops to look at the first line that is a command.
+    head = itertools.takewhile(lambda line: not line or line.startswith("#"), script.splitlines())
+    options = [match[1] for line in head if (match := DIRECTIVE.match(line))]
     overruling = {f"SBATCH_{VARIABLES.get(option, option.upper().replace('-', '_'))}" for option in options}
     # `--requeue` and `--no-requeue` overrule each other; so do the ways to say how much memory.
     if "requeue" in options or "no-requeue" in options:
