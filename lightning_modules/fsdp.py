@@ -8,10 +8,11 @@ from typing import Any
 from lightning.pytorch.strategies import ModelParallelStrategy
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
+from lightning_modules.fsdp2_checkpoints import FSDP2Checkpoints
 from nines.models.classifier import PairClassifier
 
 
-class FullySharded(ModelParallelStrategy):
+class FullySharded(FSDP2Checkpoints):
     """torch's `fully_shard` over all ranks of all nodes, on GPUs by nccl and on CPUs by gloo.
 
     The module shares out its own parameters in `configure_model`, by `shard`.

@@ -30,6 +30,8 @@ VALUES = {
     ("torch", "device"),
     ("torch.serialization", "_get_layout"),
     ("collections", "OrderedDict"),
+    ("pathlib", "PosixPath"),
+    ("pathlib._local", "PosixPath"),
     ("builtins", "set"),
 }
 
@@ -142,7 +144,12 @@ class _IndexUnpickler(pickle.Unpickler):
     """Builds torch's own records of an index, and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
-        own = module.startswith("torch.distributed.checkpoint.")
-        if not own and (module, name) not in VALUES:
-            raise pickle.UnpicklingError(f"its index names {module}.{name}, which is no record of torch's")
-        return super().find_class(module, name)
+        if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
+            return getattr(torch, name)
+        if (module, name) in VALUES:
+            return super().find_class(module, name)
+        if module.startswith("torch.distributed.checkpoint.") and isinstance(
+            record := super().find_class(module, name), type
+        ):
+            return record
+        raise pickle.UnpicklingError(f"its index names {module}.{name}, which is no record of torch's")
