@@ -73,9 +73,8 @@ def test_apptainer_wraps_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_pyxis_is_options_of_srun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    resources = StepResources(
-        container="nines.sqsh", container_runtime="pyxis", container_options=("--no-container-entrypoint",)
-    )
+    more = ("--no-container-entrypoint",)
+    resources = StepResources(container="nines.sqsh", container_runtime="pyxis", container_options=more)
     words = srun_command(COMMAND, resources)
     assert words[-len(COMMAND) :] == list(COMMAND)
     assert words[-len(COMMAND) - 4 : -len(COMMAND)] == [
