@@ -259,6 +259,7 @@ def _quiet_known_noise() -> None:
         r".*Checkpoint directory .* exists and is not empty.*",
         r".*is smaller than the logging interval.*",
         r".*isinstance\(treespec, LeafSpec\).*",  # Lightning's own use of torch
+        r".*The `srun` command is available.*",  # the ranks are told by lightning_modules.cluster
         r".*sync_dist=True.*",  # every rank computes the metrics from the scores of all
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -100,3 +100,8 @@ def assert_same_to_the_bit(folder: Path, other: Path) -> None:
     expected, found = weights(folder), weights(other)
     assert expected.keys() == found.keys()
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """Every file below `folder`."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
