@@ -45,10 +45,10 @@ def run_in_folder(job: TrialJob, run_trial: RunTrial, *, threads: int, lock_seco
         complain(f"error: {error}")
         return CIRCUMSTANCES
     try:
-        folder.clear_leftovers()
-        set_threads(threads)
-        run_trial(job)
-        lock.close()
+        with lock:
+            folder.clear_leftovers()
+            set_threads(threads)
+            run_trial(job)
     except KeyboardInterrupt:
         _close_status(folder, "interrupted", "interrupted")
         return INTERRUPTED

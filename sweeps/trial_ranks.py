@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,12 +13,11 @@ from collections.abc import Sequence
 from nines.run_folder import RunFolder, RunStatus
 from nines.run_owner import TOKEN_VARIABLE
 from nines.stop_requests import SIGTERM_VARIABLE
+from slurm.ports import free_port
 from sweeps.trial import TrialJob
 
 # How long the ranks that are left may go on after one has failed; they wait for it in something collective.
 LEFT_SECONDS = 15.0
-# Above the well-known ports, below those that systems give to outgoing connections.
-PORTS = range(20000, 32000)
 
 
 class LocalRanks:
@@ -126,14 +123,3 @@ def rank_environment(job: TrialJob, *, rank: int, ranks: int, port: int) -> dict
         "PYTHONUNBUFFERED": "1",
         **({TOKEN_VARIABLE: job.token} if job.token else {}),
     }
-
-
-def free_port() -> int:
-    """A port of this machine that nothing listens on, another at each call."""
-    while True:
-        port = random.SystemRandom().choice(PORTS)
-        with socket.socket() as tried:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                tried.bind(("", port))
-                return port

@@ -12,16 +12,16 @@ from pathlib import Path
 from nines.errors import SchedulerError
 from nines.run_folder import RunFolder, RunStatus
 from nines.run_owner import TOKEN_VARIABLE
-from slurm.step import srun_command
+from slurm.ports import free_port
+from slurm.step import could_not_start, srun_command
 from sweeps.slurm_settings import SlurmSettings
 from sweeps.trial import TrialJob
-from sweeps.trial_ranks import free_port
 
 # How long a step that SLURM cannot start is tried again, and how long to wait before each time.
 START_SECONDS = 600.0
 FIRST_DELAY, LONGEST_DELAY = 1.0, 30.0
-# A rank that was just starting may not have heard the wish to stop.
-REPEAT_SECONDS = 10.0
+# srun swallows a signal that comes before its tasks run.
+REPEAT_SECONDS = 5.0
 # After SIGTERM srun kills its tasks and waits for them; a node that does not answer is not waited for.
 KILL_SECONDS = 30.0
 # What srun says of a task that ran: whatever else went wrong, the step had started.
@@ -145,10 +145,11 @@ class StepTrial:
             self._process.send_signal(number)
 
     def _had_started(self) -> bool:
-        """Whether any rank ran: srun told of its end, or it has written a status."""
+        """Whether any rank ran: one has written a status, or srun told of its end, or does not say that none did."""
         if RunStatus.read(RunFolder(self.job.folder)) != self.status:
             return True
-        return TASK_ENDED.search(self._said()) is not None
+        said = self._said()
+        return TASK_ENDED.search(said) is not None or not could_not_start(said)
 
     def _may_try_again(self) -> bool:
         return self._asked_at is None and time.monotonic() - self._begun < START_SECONDS

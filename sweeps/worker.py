@@ -112,9 +112,7 @@ def _job_worker(options: argparse.Namespace, sweep: Sweep, notices: Notices) -> 
         raise SchedulerError("--slurm is for workers inside a SLURM job, and SLURM_JOB_ID is not set here")
     job = job.with_end(Jobs.of_this_machine().queue or Queue())
     notices.job = job
-    # A time limit shorter than the notice would end the job before it began.
-    left = job.seconds_left()
-    notices.signal_seconds = settings.signal_seconds if left is None else min(settings.signal_seconds, left / 2)
+    notices.signal_seconds = settings.signal_seconds
     orders = JobOrders(sweep, notices, job, queue=Queue(), requeue=settings.requeue, say=say)
     pace = Pace(
         save=settings.signal_seconds,

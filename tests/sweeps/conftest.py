@@ -95,3 +95,13 @@ def drain(sweep: Sweep, value: float = 0.5) -> list[Any]:
         jobs.append(job)
         finish(sweep, job.number, completed(value))
     return jobs
+
+
+def lives(pid: int) -> bool:
+    """Whether the process runs; one that has ended and that nobody has waited for does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or ") Z" not in stat.read_text()

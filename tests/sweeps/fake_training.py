@@ -1,6 +1,7 @@
 """A training that takes milliseconds: real processes, a checkpoint after each step, an objective that is a parabola.
 
-Overrides: `x` (best at 0.3), `steps`, `pause` (seconds a step), `mode` (how it ends).
+Overrides: `x` (best at 0.3), `steps`, `pause` (seconds a step), `mode` (how it ends). Of several ranks only rank 0
+writes; the others last as long, and end with it.
 """
 
 import json
@@ -10,9 +11,11 @@ import sys
 import time
 from pathlib import Path
 
+from nines import stop_requests
 from nines.errors import DataError
 from nines.files import read_json, write_json
 from nines.run_folder import RunFolder, RunStatus
+from sweeps.rank import rank_number
 from sweeps.reporting import TrialReporter
 from sweeps.trial import TrialJob
 
@@ -25,6 +28,9 @@ def preload() -> None:
 def run_trial(job: TrialJob) -> None:
     """Train; see the module."""
     options = dict(text.split("=", 1) for text in job.overrides)
+    if (rank := rank_number(os.environ)) > 0:
+        follow(job, rank=rank, mode=options.get("mode", "normal"))
+        return
     folder = RunFolder(job.folder)
     checkpoint = job.folder / "checkpoint.json"
     x, total = float(options["x"]), int(options.get("steps", "3"))
@@ -45,6 +51,10 @@ def run_trial(job: TrialJob) -> None:
             file.write(f"{step}\n")
         write_json(checkpoint, {"value": value, "step": step})
         RunStatus("running", step=step, total_steps=total, objective=value, best_objective=value).write(folder)
+        if stop_requests.received() is stop_requests.Stop.END:
+            raise KeyboardInterrupt
+        if mode == "hang" or (mode == "rank_raises" and step == 2):
+            time.sleep(60)
         if mode == "raise" and step == 2:
             raise ZeroDivisionError("the loss divided by nothing")
         if mode == "refuse":
@@ -69,6 +79,15 @@ def run_trial(job: TrialJob) -> None:
     with (job.folder / "completions.txt").open("a", encoding="utf-8") as file:
         file.write(f"{job.number}\n")
     RunStatus("completed", step=total, total_steps=total, objective=value).write(folder)
+
+
+def follow(job: TrialJob, *, rank: int, mode: str) -> None:
+    """What the other ranks do: they are there until rank 0 has ended."""
+    write_json(job.folder / f"rank-{rank}.json", {"pid": os.getpid(), "variables": dict(os.environ)})
+    if mode == "rank_raises":
+        raise ZeroDivisionError("only this rank divided by nothing")
+    while (status := RunStatus.read(RunFolder(job.folder))) is None or status.state in ("starting", "running"):
+        time.sleep(0.02)
 
 
 def steps_of(folder: Path) -> list[int]:

@@ -2,14 +2,12 @@ import json
 import os
 import signal
 import time
-from pathlib import Path
 
 import pytest
 
 from nines.run_folder import RunFolder, RunStatus
 from sweeps.records import results
-from sweeps.trial_body import load
-from tests.sweeps.conftest import wait_until
+from tests.sweeps.conftest import lives, wait_until
 from tests.sweeps.fake_training import completions_of, steps_of
 
 
@@ -126,7 +124,7 @@ def test_the_trial_of_a_killed_worker_dies_with_it_and_its_trial_is_finished_by_
     child = RunStatus.read(folder).pid
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
-    wait_until(lambda: not _lives(child), seconds=5)
+    wait_until(lambda: not lives(child), seconds=5)
     lost = steps_of(folder.path)
     time.sleep(0.3)
     assert steps_of(folder.path) == lost, "an orphan went on training"
@@ -144,7 +142,7 @@ def test_a_run_that_ended_while_its_worker_died_counts_as_what_it_became(make_sw
     wait_until((folder.path / "steps.txt").exists)
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait()
-    wait_until(lambda: not _lives(RunStatus.read(folder).pid), seconds=5)
+    wait_until(lambda: not lives(RunStatus.read(folder).pid), seconds=5)
     folder.metrics.write_text(json.dumps({"metrics": {"score": 0.75}}))
     RunStatus("completed").write(folder)
     assert start_worker(sweep).wait(60) == 0
@@ -156,16 +154,3 @@ def test_a_worker_stops_with_its_launcher(make_sweep, start_worker):
     # This test's process is no worker's launcher but process 1 is never its parent, so it is as if that had ended.
     worker = start_worker(sweep, "--launcher", "1")
     assert worker.wait(30) in (-signal.SIGTERM, 130)
-
-
-def test_load_finds_the_function_that_a_name_means():
-    assert load("json:dumps") is json.dumps
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")
-    return not stat.exists() or ") Z" not in stat.read_text()
