@@ -46,7 +46,12 @@ class ScriptedObjective(L.LightningModule):
 
 
 def fit_scripted(
-    folder: Path, callbacks: list[L.Callback], module: ScriptedObjective | None = None, **options: Any
+    folder: Path,
+    callbacks: list[L.Callback],
+    module: ScriptedObjective | None = None,
+    *,
+    ckpt_path: str | None = None,
+    **options: Any,
 ) -> L.Trainer:
     trainer = L.Trainer(
         default_root_dir=str(folder),
@@ -58,7 +63,8 @@ def fit_scripted(
         **{"max_epochs": 3, "logger": False, "enable_progress_bar": False, **options},
     )
     loader = DataLoader(RandomDataset(32, 8), batch_size=1)
-    trainer.fit(module or ScriptedObjective([0.5, 0.9, 0.7, 0.8]), loader, DataLoader(RandomDataset(32, 2)))
+    module = module or ScriptedObjective([0.5, 0.9, 0.7, 0.8])
+    trainer.fit(module, loader, DataLoader(RandomDataset(32, 2)), ckpt_path=ckpt_path)
     return trainer
 
 
