@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from slurm.options import SlurmOptions
 from sweeps.definition import SweepDefinition, parse_definition
 from sweeps.narrowing import narrow, split_overrides
 from sweeps.storage_url import absolute_url
-from sweeps.study import Sweep, find_in_storage, find_sweep, open_study
+from sweeps.study import Sweep, find_in_storage, find_sweep, open_study, recorded_definition
 
 MOST_WORKERS = 8
 DEFINITION_KEYS = (
@@ -35,6 +36,8 @@ DEFINITION_KEYS = (
 )
 # Words that say where a sweep lies and how it runs, not which one it is.
 ONLY_WHERE_AND_HOW = frozenset({"folder", "workers", "threads", "storage", "runs", "launcher", "prepare"})
+# A folder in which Hydra's grammar, quotes and references included, has nothing to say.
+PLAIN_FOLDER = re.compile(r"folder=[\w./~@+-]+")
 # A trial is judged on validation data only, and its log is read by people.
 TRIAL_DEFAULTS = ("test=false", "trainer.enable_progress_bar=false")
 # Every trial gets these from the sweep.
@@ -126,6 +129,9 @@ def locate(overrides: Sequence[str]) -> Sweep:
     Raises:
         SweepError: There is none.
     """
+    if len(overrides) == 1 and PLAIN_FOLDER.fullmatch(overrides[0]):
+        # Nothing to compose, which takes as long as reading a study of hundreds of trials.
+        return open_study(Path(overrides[0].partition("=")[2]).expanduser())
     request = read_request(_by_name(overrides))
     by_folder = request.explicit_folder or (not request.named_only and (request.folder / "sweep.yaml").exists())
     try:
@@ -186,7 +192,7 @@ def _split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _stored(folder: Path) -> SweepDefinition | None:
     """The definition of the sweep in `folder`, which its folder alone is enough to name."""
-    return open_study(folder).definition if (folder / "sweep.yaml").exists() else None
+    return recorded_definition(folder) if (folder / "sweep.yaml").exists() else None
 
 
 def _compose_own(own: Sequence[str]) -> dict[str, Any]:

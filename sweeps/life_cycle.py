@@ -9,6 +9,7 @@ A worker in a job of the scheduler keeps its claims when the job is requeued: th
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 
@@ -96,13 +97,16 @@ def work_left(sweep: Sweep, me: Claim) -> bool:
 def retry_failed(sweep: Sweep) -> list[int]:
     """Enqueue every trial that failed for good once more, with a fresh allowance of retries.
 
+    Where the folder, and so the lock, is not to be seen, the rows of dead workers are left to those who see it.
+
     Returns:
         The numbers of the failed rows.
     """
     jobs = Jobs.of_this_machine()
     jobs.ask(claim for _, claim in held(rows_of(sweep)))
-    with FileLock(sweep.lock):
-        settle_dead(sweep, jobs)
+    with FileLock(sweep.lock) if sweep.visible else contextlib.nullcontext():
+        if sweep.visible:
+            settle_dead(sweep, jobs)
         failed = Slots.read(rows_of(sweep), sweep.definition).failed()
         for row in failed:
             enqueue_retry(sweep, row, retries_used=0)

@@ -142,6 +142,18 @@ def open_study(folder: Path, *, wait_seconds: float = 0.0) -> Sweep:
     return Sweep(folder, parse_definition(stored), url, storage, study_id)
 
 
+def recorded_definition(folder: Path) -> SweepDefinition:
+    """The definition of the sweep in `folder` as its `sweep.yaml` has it, without opening the storage.
+
+    Raises:
+        SweepError: There is none.
+    """
+    content = _recorded(folder)
+    if content is None:
+        raise SweepError(f"{folder} holds no sweep (no sweep.yaml in it)")
+    return parse_definition({key: value for key, value in content.items() if key != "storage"})
+
+
 def find_sweep(sweeps: Path, name: str) -> Path:
     """The newest folder below `sweeps` that holds a sweep called `name`, with or without the hash.
 
@@ -181,13 +193,17 @@ def find_in_storage(url: str, name: str) -> Sweep:
     return Sweep(folder, parse_definition(attributes[DEFINITION_ATTRIBUTE]), url, storage, study_id)
 
 
-def _recorded_storage(folder: Path) -> str | None:
+def _recorded(folder: Path) -> dict[str, Any] | None:
     path = folder / "sweep.yaml"
     if not path.exists():
         return None
-    content: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _recorded_storage(folder: Path) -> str | None:
     # A person may have written a password into the file; it goes no further.
-    return absolute_url(str(content["storage"]))
+    return None if (content := _recorded(folder)) is None else absolute_url(str(content["storage"]))
 
 
 def _study_id(storage: optuna.storages.BaseStorage, name: str) -> int | None:

@@ -7,7 +7,10 @@ import optuna
 import pytest
 
 from nines.errors import SweepError
-from sweeps.study import create_study, find_sweep, open_study
+from sweeps.life_cycle import finish, retry_failed, take
+from sweeps.outcome import Outcome
+from sweeps.storage import open_storage
+from sweeps.study import create_study, find_in_storage, find_sweep, open_study, recorded_definition
 from tests.sweeps.conftest import REPOSITORY, definition
 
 
@@ -51,6 +54,48 @@ def test_sweeps_are_found_by_name_with_or_without_hash_the_newest_first(tmp_path
     assert find_sweep(tmp_path, "toy-aaaa") == tmp_path / "toy-aaaa"
     with pytest.raises(SweepError, match=r"no sweep 'toyy'.*toy-aaaa"):
         find_sweep(tmp_path, "toyy")
+
+
+def test_a_definition_is_read_without_opening_the_storage(make_sweep):
+    made = make_sweep(seeds=3)
+    (made.folder / "study.journal").unlink()
+    assert recorded_definition(made.folder) == made.definition
+    assert not (made.folder / "study.journal").exists()
+    with pytest.raises(SweepError, match="holds no sweep"):
+        recorded_definition(made.folder.parent)
+
+
+@pytest.mark.parametrize("scheme", ["journal:", "sqlite:///"])
+def test_a_sweep_is_found_in_its_storage_where_the_folder_is_not_to_be_seen(tmp_path, scheme):
+    url = f"{scheme}{tmp_path}/study"
+    for name in ("toy-bbbb", "toy-aaaa"):
+        create_study(tmp_path / "there" / name, definition(), storage=url)
+    optuna.create_study(study_name="toy-cccc", storage=open_storage(url))  # not one of ours
+    assert find_in_storage(url, "toy").visible
+    (tmp_path / "there").rename(tmp_path / "gone")
+    found = find_in_storage(url, "toy")
+    assert (found.name, found.folder, found.visible) == ("toy-aaaa", tmp_path / "there" / "toy-aaaa", False)
+    assert (found.definition, found.trials()) == (definition(), [])
+    with pytest.raises(SweepError, match=r"no sweep 'toyy'.*valid: toy-aaaa, toy-bbbb"):
+        find_in_storage(url, "toyy")
+
+
+def test_looking_into_a_storage_that_is_not_there_does_not_make_it(tmp_path):
+    for url in (f"journal:{tmp_path}/none", f"sqlite:///{tmp_path}/none"):
+        with pytest.raises(SweepError, match="there is no storage"):
+            find_in_storage(url, "toy")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_trial_is_retried_from_the_storage_alone(tmp_path):
+    url = f"journal:{tmp_path}/study"
+    sweep = create_study(tmp_path / "there" / "toy-aaaa", definition(trials=1, retries=0), storage=url)
+    finish(sweep, take(sweep).number, Outcome("failed", reason="it broke"))
+    (tmp_path / "there").rename(tmp_path / "gone")
+    found = find_in_storage(url, "toy")
+    assert retry_failed(found) == [0]
+    assert [row.state for row in found.trials()] == ["failed", "waiting"]
+    assert not (tmp_path / "there").exists()
 
 
 def test_a_folder_without_a_sweep_is_one_line(tmp_path):
