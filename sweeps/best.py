@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from nines.checkpoint_folder import consolidated_file, is_sharded, read_manifest
 from nines.errors import SweepError
 from nines.files import replacing, write_json
 from nines.run_folder import RunFolder
@@ -40,7 +41,7 @@ def copy_best(sweep: Sweep, target: Path | None = None) -> tuple[TrialRecord, Ru
     for needed in (source.best, source.config):
         if not needed.exists():
             raise SweepError(f"{needed} is missing, so trial {best.number} cannot be copied; was its folder cleaned?")
-    pairs = [(source.best, copied.best), (source.config, copied.config)]
+    pairs = [(_one_file(source), copied.best), (source.config, copied.config)]
     optional = ("overrides", "threshold", "metrics", "environment")
     for name in optional:
         file: Path = getattr(source, name)
@@ -55,3 +56,20 @@ def copy_best(sweep: Sweep, target: Path | None = None) -> tuple[TrialRecord, Ru
     origin = {"sweep": sweep.name, "trial": best.number, "value": best.value, "params": best.params}
     write_json(copied.path / "trial.json", origin)
     return best, copied
+
+
+def _one_file(source: RunFolder) -> Path:
+    """The trial's best checkpoint as one file.
+
+    Raises:
+        SweepError: Its ranks wrote shards, and nobody has made one file of them; with the command that does.
+    """
+    if not is_sharded(source.best):
+        return source.best
+    file = consolidated_file(source.best, read_manifest(source.best))
+    if not file.is_file():
+        raise SweepError(
+            f"{source.best} is in shards; make one file of it, then ask again: nines checkpoint consolidate "
+            f"{source.path}"
+        )
+    return file

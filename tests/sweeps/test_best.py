@@ -2,11 +2,13 @@ import json
 
 import pytest
 
+from nines.checkpoint_folder import consolidated_file
 from nines.errors import SweepError
 from nines.run_folder import RunFolder
 from sweeps.best import copy_best
 from sweeps.life_cycle import finish, take
 from sweeps.outcome import Outcome
+from tests.nines.test_checkpoint_folder import sharded_checkpoint
 
 
 def completed_trial(sweep, value, *, threshold=True):
@@ -52,3 +54,15 @@ def test_a_missing_checkpoint_is_said(make_sweep):
     RunFolder(sweep.trials()[0].folder).best.unlink()
     with pytest.raises(SweepError, match=r"best.ckpt is missing, so trial 0 cannot be copied"):
         copy_best(sweep)
+
+
+def test_shards_must_be_made_one_file_first_which_is_then_copied(make_sweep):
+    sweep = make_sweep(trials=1)
+    completed_trial(sweep, 0.5)
+    source = RunFolder(sweep.trials()[0].folder)
+    source.best.unlink()
+    manifest = sharded_checkpoint(source.best, step=3)
+    with pytest.raises(SweepError, match=f"nines checkpoint consolidate {source.path}$"):
+        copy_best(sweep)
+    consolidated_file(source.best, manifest).write_text("whole weights")
+    assert copy_best(sweep)[1].best.read_text() == "whole weights"
