@@ -92,13 +92,16 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _submit(arguments: argparse.Namespace, config: DictConfig, folder: RunFolder, launcher: SlurmOptions) -> int:
     """Hand the run to SLURM, after its configuration was checked and what it needs lies in the caches."""
-    from apps.submission import require_slurm
-    from apps.train_slurm import RunJob, print_script, submit
+    from apps.submission import require_slurm, warn_of_changes
+    from apps.train_slurm import RunJob, is_there, print_script, submit
 
     job = RunJob.of(config, folder, launcher, overrides=arguments.overrides, config_dir=arguments.config_dir)
     if arguments.dry_run:
         return print_script(job)
     require_slurm()
+    if is_there(job):
+        return 0
+    warn_of_changes(launcher)
     from apps.preparation import prepare_run
     from apps.training import resolve_precision
     from apps.validation import validate

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from apps.config import CONFIG_DIR_VARIABLE
 from apps.launcher import plain, ranks, without_launcher
-from apps.submission import require_slurm, warn_of_changes
 from nines.errors import SchedulerError
 from nines.files import read_json, write_json, write_text
 from nines.folder_lock import lock_folder
@@ -104,24 +103,31 @@ def print_script(job: RunJob) -> int:
     return 0
 
 
-def submit(job: RunJob, *, queue: Queue | None = None) -> int:
-    """Submit the run, unless a job of before still trains it or will; print its id and how to look.
+def is_there(job: RunJob, *, queue: Queue | None = None) -> bool:
+    """Whether a job of before still trains the run or will; says so when it does.
 
     Raises:
-        SchedulerError: SLURM refuses the job, or cannot be asked about the one of before.
+        SchedulerError: The scheduler cannot be asked about it.
+    """
+    before = job_of(job.folder, Queue() if queue is None else queue)
+    if before is None or before.state.over:
+        return False
+    if before.state is JobState.UNKNOWN:
+        raise SchedulerError(f"cannot tell whether job {before.id} still trains {job.folder.path}: {before.reason}")
+    where = f" on {before.nodes}" if before.nodes else f" ({before.reason})" if before.reason else ""
+    print(f"job {before.id} is {before.raw.lower() or before.state.value}{where}, so nothing was submitted")
+    _print_commands(job, before.id)
+    return True
+
+
+def submit(job: RunJob, *, queue: Queue | None = None) -> int:
+    """Submit the run, and print its job's id and how to look.
+
+    Raises:
+        SchedulerError: SLURM refuses the job.
         StorageError: A process without SLURM trains in the folder.
     """
-    require_slurm()
-    warn_of_changes(job.options)
     queue = Queue() if queue is None else queue
-    before = job_of(job.folder, queue)
-    if before is not None and before.state is JobState.UNKNOWN:
-        raise SchedulerError(f"cannot tell whether job {before.id} still trains {job.folder.path}: {before.reason}")
-    if before is not None and before.state.may_come_back:
-        where = f" on {before.nodes}" if before.nodes else f" ({before.reason})" if before.reason else ""
-        print(f"job {before.id} is {before.raw.lower() or before.state.value}{where}, so nothing was submitted")
-        _print_commands(job, before.id)
-        return 0
     with lock_folder(job.folder.path, wait_seconds=LOCK_SECONDS):
         write_json(job.settings_file, job.settings.as_mapping())
         text = job.script()

@@ -1,0 +1,125 @@
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from nines.errors import SchedulerError
+from slurm.options import SlurmOptions
+from slurm.queue import Queue
+from sweeps.jobs import read_jobs, view_jobs
+from sweeps.launch_slurm import SlurmLauncher, WorkerPlan, worker_job
+from sweeps.life_cycle import CANCELLED
+from sweeps.slurm_settings import SlurmSettings
+from tests.fake_slurm import FakeSlurm
+from tests.sweeps.conftest import RUN_TRIAL
+
+
+@pytest.fixture
+def slurm():
+    return FakeSlurm()
+
+
+def launcher(sweep, slurm, *, workers=4, **options):
+    plan = WorkerPlan(options=SlurmOptions(**options), run_trial=RUN_TRIAL, workers=workers, threads=2)
+    return SlurmLauncher(sweep, plan, queue=Queue(slurm))
+
+
+def test_one_array_is_submitted_and_remembered_with_its_script(make_sweep, slurm):
+    sweep = make_sweep(trials=8)
+    submission = launcher(sweep, slurm).submit(left=8)
+    assert submission.record.id == "7"
+    assert "#SBATCH --array=0-3\n" in slurm.scripts["7"]
+    assert submission.script.read_text() == slurm.scripts["7"]
+    assert [record.id for record in read_jobs(sweep)] == ["7"]
+    assert json.loads((sweep.folder / "jobs" / "7.json").read_text())["tasks"] == 4
+    # SLURM opens the log itself, and ends a job whose log it cannot open.
+    assert (sweep.folder / "workers").is_dir()
+
+
+def test_the_batch_step_is_a_worker_that_finds_its_settings(make_sweep, slurm):
+    sweep = make_sweep()
+    made = launcher(sweep, slurm, trials_per_job=2, signal_seconds=60)
+    made.submit(left=3)
+    words = shlex.split(slurm.scripts["7"].splitlines()[-1])
+    assert words[:4] == ["exec", made.plan.options.job_python, "-m", "sweeps.worker"]
+    assert words[words.index("--slots") + 1] == "2"
+    assert words[words.index("--threads") + 1] == "2"
+    settings = SlurmSettings.read(Path(words[words.index("--slurm") + 1]))
+    assert settings.signal_seconds == 60
+
+
+def test_there_are_no_more_workers_than_open_trials_and_trials_that_share_a_job_need_fewer(make_sweep, slurm):
+    sweep = make_sweep(trials=8)
+    assert launcher(sweep, slurm).submit(left=2).record.tasks == 2
+    slurm.set("7", "COMPLETED")
+    assert launcher(sweep, slurm, trials_per_job=3).submit(left=8).record.tasks == 2
+
+
+def test_submitting_again_tops_up_the_missing_workers_only(make_sweep, slurm):
+    sweep = make_sweep(trials=8)
+    launcher(sweep, slurm).submit(left=8)
+    again = launcher(sweep, slurm).submit(left=8)
+    assert again.record is None
+    assert [view.alive for view in again.alive] == [4]
+    slurm.set("7_1", "NODE_FAIL")
+    slurm.set("7_2", "RUNNING")
+    topped = launcher(sweep, slurm).submit(left=8)
+    assert topped.record.tasks == 1
+    assert [record.id for record in read_jobs(sweep)] == ["7", topped.record.id]
+
+
+def test_a_requeued_or_preempted_worker_is_not_missing(make_sweep, slurm):
+    sweep = make_sweep(trials=8)
+    launcher(sweep, slurm, workers=1).submit(left=8)
+    slurm.set("7", "PENDING", restarts=3, reason="BeginTime")
+    assert launcher(sweep, slurm, workers=1).submit(left=8).record is None
+
+
+def test_arrays_that_are_over_are_not_asked_about_again(make_sweep, slurm):
+    sweep = make_sweep(trials=8)
+    launcher(sweep, slurm, workers=1).submit(left=8)
+    slurm.set("7", "COMPLETED")
+    second = launcher(sweep, slurm, workers=1).submit(left=8).record.id
+    slurm.commands.clear()
+    assert [view.record.id for view in view_jobs(sweep, Queue(slurm))] == [second]
+    assert not any("7_0" in word for command in slurm.commands for word in command)
+
+
+def test_nothing_is_submitted_or_recorded_while_nobody_knows_how_many_workers_live(make_sweep, slurm):
+    sweep = make_sweep(trials=8)
+    launcher(sweep, slurm).submit(left=8)
+    slurm.unreachable = True
+    with pytest.raises(SchedulerError, match="cannot tell how many workers toy has"):
+        launcher(sweep, slurm).submit(left=8)
+    assert len(slurm.scripts) == 1
+    assert len(read_jobs(sweep)) == 1
+
+
+def test_a_refused_array_is_not_recorded(make_sweep, slurm):
+    sweep = make_sweep()
+    slurm.unreachable = True
+    with pytest.raises(SchedulerError):
+        launcher(sweep, slurm).submit(left=3)
+    assert read_jobs(sweep) == []
+
+
+def test_submitting_takes_back_a_cancel(make_sweep, slurm):
+    sweep = make_sweep()
+    sweep.storage.set_study_user_attr(sweep.study_id, CANCELLED, True)
+    (sweep.folder / CANCELLED).touch()
+    launcher(sweep, slurm).submit(left=3)
+    assert not (sweep.folder / CANCELLED).exists()
+    assert not sweep.storage.get_study_user_attrs(sweep.study_id)[CANCELLED]
+
+
+def test_the_script_is_known_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("NINES_CACHE", "somewhere")
+    monkeypatch.chdir(tmp_path)
+    plan = WorkerPlan(options=SlurmOptions(), run_trial=RUN_TRIAL, workers=2, nodes=2, tasks_per_node=4)
+    job = worker_job(tmp_path / "new", plan, tasks=2)
+    assert list(tmp_path.iterdir()) == []
+    assert (job.nodes, job.tasks_per_node, job.array) == (2, 4, 2)
+    # Relative folders mean the one of the shell that submits.
+    assert job.exports["NINES_CACHE"] == str(tmp_path / "somewhere")
+    assert job.folder == tmp_path
