@@ -15,6 +15,7 @@ from torch import Tensor
 from nines.checkpoint_folder import is_sharded, read_manifest
 from nines.errors import CheckpointError, StorageError
 from nines.files import replacing
+from nines.run_owner import ensure_owned
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -28,11 +29,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
         Raises:
             StorageError: The disk refused the write; what lay at `path` before is untouched.
+            Superseded: Other processes took the run folder over while this one was writing; theirs is untouched.
         """
         target = Path(path)
         try:
             with replacing(target) as temporary:
                 torch.save(checkpoint, temporary)
+                ensure_owned(target.parent.parent)  # a large checkpoint takes minutes, enough for a new owner
         except RuntimeError as error:
             # torch's zip writer reports a failed write as RuntimeError, with the cause lost in C++.
             raise StorageError(

@@ -27,8 +27,9 @@ from nines.checkpoint_folder import (
     staging_folder,
     write_manifest,
 )
-from nines.errors import CheckpointError, StorageError
+from nines.errors import CheckpointError, NinesError, StorageError
 from nines.files import replacing
+from nines.run_owner import ensure_owned
 
 # What the ranks share among themselves; everything else rank 0 writes as it would without them.
 SHARED = ("state_dict", "optimizer_states")
@@ -86,6 +87,7 @@ def save_sharded(
                 files=sizes(folder),
             ),
         )
+        ensure_owned(target.parent.parent)  # shards take minutes to write, enough for a new owner of the run
         publish(folder, target)
 
     def agree(problem: str | None) -> None:
@@ -173,10 +175,10 @@ def first_of_ranks(problem: str | None) -> str | None:
 
 
 def problem_of(task: Callable[[], Any]) -> str | None:
-    """What the disk refused in `task`, in one line; None when all went well."""
+    """What the disk refused in `task`, or why it may not be written, in one line; None when all went well."""
     try:
         task()
-    except (OSError, RuntimeError, StorageError) as error:
+    except (OSError, RuntimeError, NinesError) as error:
         return one_line(error)
     return None
 
@@ -186,4 +188,4 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError):
         return error.strerror or str(error)
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return first if isinstance(error, StorageError) else f"the disk refused it, full? ({first})"
+    return first if isinstance(error, NinesError) else f"the disk refused it, full? ({first})"

@@ -2,12 +2,15 @@ import os
 import resource
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from lightning_modules.checkpoint_io import AtomicCheckpointIO, describe_mismatch, read_checkpoint
 from nines.errors import CheckpointError, StorageError
+from nines.run_folder import RunFolder
+from nines.run_owner import TOKEN_VARIABLE, Superseded, take_over
 
 
 def test_a_checkpoint_round_trips_and_leaves_no_temporary_file(tmp_path: Path) -> None:
@@ -71,3 +74,23 @@ def test_a_mismatch_names_shapes_then_what_is_missing_then_what_is_extra() -> No
         "a is (2,) in the checkpoint and (3,) here; e is only here; c is only in the checkpoint; and 1 more"
     )
     assert describe_mismatch(saved, saved) == ""
+
+
+def test_who_loses_the_run_folder_while_writing_leaves_the_new_owners_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, take_over(tmp_path))
+    target = RunFolder(tmp_path).last
+    AtomicCheckpointIO().save_checkpoint({"step": 1}, target)
+    before = target.read_bytes()
+    save = torch.save
+
+    def slow_save(*arguments: Any) -> None:
+        save(*arguments)
+        take_over(tmp_path)
+
+    monkeypatch.setattr(torch, "save", slow_save)
+    with pytest.raises(Superseded):
+        AtomicCheckpointIO().save_checkpoint({"step": 2}, target)
+    assert target.read_bytes() == before
+    assert list(target.parent.iterdir()) == [target]
