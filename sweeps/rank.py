@@ -101,7 +101,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from sweeps.trial_process import die_with
 
         die_with(options.parent, signal.SIGKILL)
-    return run_rank(options.job, options.run_trial, rank=rank_number(os.environ), threads=options.threads)
+    code = run_rank(options.job, options.run_trial, rank=rank_number(os.environ), threads=options.threads)
+    # While Python ends it puts handlers back to their defaults, and a wish that is repeated would kill this rank, and
+    # with it those that still write.
+    for number in stop_requests.SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    return code
 
 
 if __name__ == "__main__":

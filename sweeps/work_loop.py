@@ -110,15 +110,23 @@ class Worker:
             order = self.orders.look()
             if order is Order.LEAVE:
                 return TERMINATED
-            for slot, running in enumerate(self._slots):
-                if running is not None and self._tend(running, order):
-                    self._slots[slot] = None
-                    self._look_at = 0.0
+            if self._free(order):
+                continue  # how a trial ended may have changed the orders
             if order is Order.WORK and not self._fill():
                 return 0
             if order in (Order.STOP, Order.STOP_AT_ONCE) and not self._busy():
                 return self.orders.conclude(lambda: work_left(self.sweep, self.me))
             time.sleep(POLL_SECONDS)
+
+    def _free(self, order: Order) -> bool:
+        """Look after every trial; returns whether any is over."""
+        freed = False
+        for slot, running in enumerate(self._slots):
+            if running is not None and self._tend(running, order):
+                self._slots[slot] = None
+                self._look_at = 0.0
+                freed = True
+        return freed
 
     def _busy(self) -> bool:
         return any(running is not None for running in self._slots)

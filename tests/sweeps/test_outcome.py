@@ -39,13 +39,42 @@ def test_metrics_that_cannot_be_read_are_a_failure(tmp_path, content):
         ("running", -9, True, "interrupted", False),
         ("running", -9, False, "failed", True),
         ("running", 0, True, "failed", False),
+        ("running", 137, False, "failed", True),
+        ("running", 9, False, "failed", True),
+        ("starting", 1, False, "failed", True),
+        ("starting", 75, False, "failed", True),
+        ("failed", 137, False, "failed", True),
+        ("failed", 1, False, "failed", False),
+        ("interrupted", 0, False, "interrupted", False),
+        ("completed", 137, False, "completed", False),
         ("failed", 1, True, "failed", False),
         ("starting", None, False, "failed", False),
     ],
 )
 def test_how_a_process_and_its_status_end_a_trial(tmp_path, state, exit_code, stopping, ended, retry):
-    outcome = read_outcome(folder_with(tmp_path, state), SCORE, exit_code=exit_code, stopping=stopping)
+    folder = folder_with(tmp_path, state, metrics={"score": 0.5})
+    outcome = read_outcome(folder, SCORE, exit_code=exit_code, stopping=stopping)
     assert (outcome.state, outcome.retry) == (ended, retry)
+
+
+def test_a_kill_is_told_by_its_signal_whoever_saw_it(tmp_path):
+    folder = folder_with(tmp_path, "running")
+    reasons = {read_outcome(folder, SCORE, exit_code=code).reason for code in (-9, 9, 137)}
+    assert reasons == {"its process was killed by SIGKILL"}
+
+
+@pytest.mark.parametrize(
+    ("message", "retry"),
+    [
+        ("DistBackendError: NCCL error in: ProcessGroupNCCL.cpp", True),
+        ("RuntimeError: [../gloo/transport/tcp/pair.cc:547] Connection closed by peer [127.0.0.1]:12345", True),
+        ("DistNetworkError: The server socket has failed to listen (EADDRINUSE)", True),
+        ("ValueError: the threshold is no probability", False),
+    ],
+)
+def test_a_rank_that_complains_of_a_lost_peer_is_tried_again(tmp_path, message, retry):
+    outcome = read_outcome(folder_with(tmp_path, "failed", message=message), SCORE, exit_code=1)
+    assert (outcome.reason, outcome.retry) == (message, retry)
 
 
 def test_the_log_tail_keeps_the_last_state_of_a_progress_bar(tmp_path):

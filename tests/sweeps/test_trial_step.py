@@ -75,7 +75,7 @@ def test_the_ranks_train_with_the_job_and_the_token_and_a_port_of_their_own(star
 
 def test_a_wish_to_stop_reaches_rank_0_which_ends_as_interrupted_with_code_0(start):
     process = start("steps=500", "pause=0.02")
-    wait_until((process.job.folder / "steps.txt").exists)
+    wait_until(lambda: (process.job.folder / "rank-1.json").exists() and (process.job.folder / "steps.txt").exists())
     process.ask_to_stop()
     assert ended(process) == 0
     assert status_of(process).state == "interrupted"
@@ -84,7 +84,7 @@ def test_a_wish_to_stop_reaches_rank_0_which_ends_as_interrupted_with_code_0(sta
 def test_a_wish_that_srun_swallowed_is_repeated(start, monkeypatch):
     monkeypatch.setattr(trial_step, "REPEAT_SECONDS", 0.2)
     process = start("steps=500", "pause=0.02")
-    wait_until((process.job.folder / "steps.txt").exists)
+    wait_until(lambda: (process.job.folder / "rank-1.json").exists() and (process.job.folder / "steps.txt").exists())
     monkeypatch.setattr(process, "_asked_at", time.monotonic())
     assert ended(process) == 0
     assert status_of(process).state == "interrupted"
