@@ -216,5 +216,10 @@ def _check_id(job: str) -> None:
 
 
 def _check(finished: Finished, command: str, *, harmless: Sequence[str] = ()) -> None:
-    if finished.code != 0 and not any(message in finished.errors for message in harmless):
-        raise SchedulerError(f"{command} failed: {finished.complaint}")
+    if finished.code == 0:
+        return
+    complaints = [line.strip() for line in finished.errors.splitlines() if line.strip()]
+    # One command speaks of several jobs, a line each: one that has ended must not hide one that was refused.
+    serious = [line for line in complaints if not any(message in line for message in harmless)]
+    if serious or not complaints:
+        raise SchedulerError(f"{command} failed: {serious[0] if serious else finished.complaint}")

@@ -14,6 +14,7 @@ What signals do to it (tried on SLURM 22.05):
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ from typing import Any
 
 from slurm.options import SlurmOptions
 
-# What srun says when no task was started, although the job itself is well: it may be tried again.
+# What srun says when no task was started, although the job itself is well: it may be tried again. By itself srun waits
+# while others use what it wants, and says so in a line that is no error, even when the tasks run in the end.
 NOT_STARTED = (
     "Unable to create step",
     "Unable to confirm allocation",
@@ -33,6 +35,13 @@ NOT_STARTED = (
     "Communication connection failure",
     "Zero Bytes were transmitted or received",
 )
+# The job does not have what the step asks for, and never will.
+NEVER = (
+    "More processors requested than permitted",
+    "Invalid generic resource",
+    "Requested node configuration is not available",
+)
+TASK_ENDED = re.compile(r"srun: error: \S+: tasks? [\d,-]+: ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,5 +169,11 @@ def _in_container(command: Sequence[str], resources: StepResources) -> list[str]
 
 
 def could_not_start(errors: str) -> bool:
-    """Whether srun's own standard error (with a `log` for the ranks' output) says that it started no task."""
-    return any(message in errors for message in NOT_STARTED)
+    """Whether srun's own standard error (with a `log` for the ranks' output) says that it started no task, this time.
+
+    False also for a step that asks for more than the job has: trying again would not help.
+    """
+    complaints = [line for line in errors.splitlines() if line.startswith("srun: error: ")]
+    if any(TASK_ENDED.match(line) or any(message in line for message in NEVER) for line in complaints):
+        return False
+    return any(message in line for message in NOT_STARTED for line in complaints)

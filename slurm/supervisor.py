@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +31,7 @@ from slurm.notices import Notices
 from slurm.ports import free_port
 from slurm.queue import Queue
 from slurm.step import StepResources, could_not_start, srun_command
+from slurm.step_process import Start
 
 POLL_SECONDS = 0.2
 # srun swallows a signal that comes before its tasks run.
@@ -61,28 +61,6 @@ class Step(Protocol):
     def kill(self) -> None:
         """Send SIGKILL, which ends the tasks as well."""
         ...
-
-
-@dataclass(frozen=True)
-class Start:
-    """Starts an srun, whose complaints go into a file of their own besides the job's log.
-
-    Attributes:
-        command: Its words.
-        complaints: File for its standard error; overwritten.
-    """
-
-    command: Sequence[str]
-    complaints: Path
-
-    def __call__(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        """Start it with the variables `environment`."""
-        with self.complaints.open("wb") as errors:
-            return subprocess.Popen(list(self.command), stdin=subprocess.DEVNULL, stderr=errors, env=dict(environment))
-
-    def complaint(self) -> str:
-        """What it said."""
-        return self.complaints.read_text(encoding="utf-8", errors="replace") if self.complaints.exists() else ""
 
 
 @dataclass

@@ -232,3 +232,11 @@ def test_a_refused_job_is_told_in_one_line(finished: Finished, complaint: str) -
 @pytest.mark.parametrize("output", ["12\n", "12;cluster\n", "a notice of the site\n12;cluster\n"])
 def test_the_id_is_read_from_what_sbatch_prints(output: str) -> None:
     assert Queue(lambda command, **_: Finished(0, output)).submit("#!/bin/bash\n") == "12"
+
+
+def test_a_refusal_is_not_hidden_by_jobs_that_have_ended() -> None:
+    errors = "scancel: error: Kill job error on job id 7: Invalid job id specified\n"
+    refused = "scancel: error: Kill job error on job id 8: Access/permission denied\n"
+    Queue(lambda command, **_: Finished(1, "", errors)).cancel(["7"])
+    with pytest.raises(SchedulerError, match="job id 8: Access/permission denied"):
+        Queue(lambda command, **_: Finished(1, "", errors + refused)).cancel(["7", "8"])

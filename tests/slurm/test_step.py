@@ -90,7 +90,21 @@ def test_pyxis_is_options_of_srun(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     [
         ("srun: error: Unable to create step for job 7: Requested nodes are busy", True),
         ("srun: error: Unable to create step for job 7: Unable to contact slurm controller", True),
+        ("srun: error: Task launch for StepId=7.0 failed on node node2: Communication connection failure", True),
+        ("srun: error: Unable to create step for job 7: More processors requested than permitted", False),
+        (
+            "srun: error: Step requested gres_per_node=gpu:2 is more than the job's gres_per_node=gpu:1\n"
+            "srun: error: Unable to create step for job 7: Invalid generic resource (gres) specification",
+            False,
+        ),
+        (
+            # It waited, and then its task failed.
+            "srun: Job 7 step creation temporarily disabled, retrying (Requested nodes are busy)\n"
+            "srun: Step created for job 7\nsrun: error: node1: task 0: Exited with exit code 2",
+            False,
+        ),
         ("srun: error: node1: task 0: Exited with exit code 1", False),
+        ("srun: error: node[1-2]: tasks 0-3: Killed\nsrun: error: Socket timed out on send/recv operation", False),
         ("srun: error: node2: task 2: Killed\nsrun: Force Terminated StepId=18.0", False),
         ("", False),
     ],

@@ -20,6 +20,8 @@ from tests.fake_slurm import FakeSlurm
 
 State = Literal["starting", "running", "completed", "pruned", "interrupted", "failed"]
 
+BUSY = "srun: error: Unable to create step for job 7: Requested nodes are busy\n"
+
 
 @dataclass
 class FakeStep:
@@ -256,7 +258,7 @@ def test_ranks_of_a_job_that_slurm_forgets_to_kill_do_not_stay_for_ever(folder: 
 def test_a_step_that_cannot_start_is_tried_again(folder: RunFolder) -> None:
     def script(step: FakeStep) -> int | None:
         if len(world.steps) < 3:
-            world.complaint = "srun: error: Unable to create step for job 7: Requested nodes are busy\n"
+            world.complaint = BUSY
             return 1
         world.says("completed")
         return 0
@@ -282,7 +284,7 @@ def test_a_command_that_fails_at_once_is_not_tried_again(folder: RunFolder) -> N
 
 def test_each_attempt_owns_the_folder_and_meets_at_its_own_port(folder: RunFolder) -> None:
     def script(step: FakeStep) -> int | None:
-        world.complaint = "Requested nodes are busy"
+        world.complaint = BUSY
         return 1 if len(world.steps) < 2 else 0
 
     world = World(folder, script)
