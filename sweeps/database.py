@@ -15,6 +15,7 @@ import sqlalchemy.exc
 from sqlalchemy.engine import URL, make_url
 
 from nines.errors import NinesError, StorageError, SweepError, nearest
+from sweeps.database_rows import read_rows
 from sweeps.patient_storage import PatientStorage, say
 from sweeps.storage_faults import passes, reason
 from sweeps.storage_url import PASSWORD_VARIABLE, password_of
@@ -51,7 +52,7 @@ def open_database(url: str, *, wait_seconds: float = 0.0) -> optuna.storages.Bas
     begun, pause, told = time.monotonic(), FIRST_PAUSE_SECONDS, False
     while True:
         try:
-            return PatientStorage(_open(parsed), name=url, patience_seconds=PATIENCE_SECONDS)
+            storage = _open(parsed)
         except Exception as error:
             waited = time.monotonic() - begun
             if waited >= wait_seconds or not passes(error) or _refuses_password(error):
@@ -61,6 +62,14 @@ def open_database(url: str, *, wait_seconds: float = 0.0) -> optuna.storages.Bas
                 told = True
             time.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        else:
+            return PatientStorage(
+                # Optuna's cache of finished rows: without it each look at the study reads all of it again.
+                optuna.storages.get_storage(storage),
+                name=url,
+                patience_seconds=PATIENCE_SECONDS,
+                read_rows=functools.partial(read_rows, storage.engine),
+            )
 
 
 def _parse(url: str) -> URL:
@@ -78,19 +87,17 @@ def _parse(url: str) -> URL:
     return parsed.set(drivername=f"{name}+{driver or 'psycopg'}" if name == "postgresql" else parsed.drivername)
 
 
-def _open(url: URL) -> optuna.storages.BaseStorage:
+def _open(url: URL) -> optuna.storages.RDBStorage:
     if url.get_backend_name() != "sqlite" and url.password is None and (password := password_of()) is not None:
         url = url.set(password=password)
     opened = functools.partial(
         optuna.storages.RDBStorage, url.render_as_string(hide_password=False), engine_kwargs=_engine_options(url)
     )
     try:
-        storage = opened()
+        return opened()
     except (sqlalchemy.exc.ProgrammingError, sqlalchemy.exc.IntegrityError):
         # Two processes made the tables at the same time; the second finds them now.
-        storage = opened()
-    # Optuna's cache of finished rows: without it each look at the study reads all of it again.
-    return optuna.storages.get_storage(storage)
+        return opened()
 
 
 def _engine_options(url: URL) -> dict[str, Any]:

@@ -36,10 +36,19 @@ class PatientStorage(optuna.storages.BaseStorage):
         inner: The storage.
         name: What to call it in messages; holds no password.
         patience_seconds: How long a request may be repeated.
+        read_rows: Reads all rows of a study faster than `inner` does the first time; None where there is no such way.
     """
 
-    def __init__(self, inner: optuna.storages.BaseStorage, *, name: str, patience_seconds: float) -> None:
+    def __init__(
+        self,
+        inner: optuna.storages.BaseStorage,
+        *,
+        name: str,
+        patience_seconds: float,
+        read_rows: Callable[[int], list[FrozenTrial]] | None = None,
+    ) -> None:
         self.inner = inner
+        self.read_rows = read_rows
         self.name = name
         self.patience_seconds = patience_seconds
 
@@ -149,6 +158,13 @@ class PatientStorage(optuna.storages.BaseStorage):
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         return self._ask(lambda: self.inner.get_all_trials(study_id, deepcopy, states))
+
+    def look(self, study_id: int) -> list[FrozenTrial]:
+        """All rows, for reading only: the first look is quick, and later ones only read what may have changed."""
+        if self.read_rows is None:
+            return self.get_all_trials(study_id, deepcopy=False)
+        read, self.read_rows = self.read_rows, None
+        return self._ask(lambda: read(study_id))
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
         return self._ask(lambda: self.inner.get_best_trial(study_id))

@@ -18,7 +18,7 @@ from nines.errors import SweepError, nearest
 from nines.files import write_text
 from sweeps.definition import Objective, SweepDefinition, parse_definition
 from sweeps.records import best_record, read_records
-from sweeps.storage import open_existing, open_storage
+from sweeps.storage import all_rows, open_existing, open_storage
 from sweeps.storage_url import absolute_url, default_url
 from sweeps.trial import TrialRecord
 
@@ -72,7 +72,7 @@ class Sweep:
 
     def trials(self) -> list[TrialRecord]:
         """Every row of the study in order of its number, read once."""
-        rows = self.storage.get_all_trials(self.study_id, deepcopy=False)
+        rows = all_rows(self.storage, self.study_id)
         return read_records(rows, folder=self.folder, space=self.definition.space)
 
     def best(self) -> TrialRecord | None:
