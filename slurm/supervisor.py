@@ -36,6 +36,9 @@ from slurm.step_process import Start
 POLL_SECONDS = 0.2
 # srun swallows a signal that comes before its tasks run.
 ASK_AGAIN_SECONDS = 5.0
+# Of the notice's seconds, how many the ranks have to save; the rest is for ending them and for the requeue, which is
+# lost when the time limit comes first.
+GRACE_SHARE = 0.8
 # SLURM kills what it has terminated after KillWait, 30 s by default; this is for clusters that never do.
 LINGER_SECONDS = 600.0
 # How long a step that cannot start is tried again, and how often.
@@ -244,7 +247,7 @@ def _supervise(command: Sequence[str], *, folder: RunFolder, settings: Mapping[s
         notices=notices,
         queue=queue,
         job=job,
-        grace_seconds=seconds,
+        grace_seconds=GRACE_SHARE * seconds,
         requeue=bool(settings["requeue"]),
     ).run()
 

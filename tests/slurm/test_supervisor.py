@@ -269,9 +269,7 @@ def test_a_step_that_cannot_start_is_tried_again(folder: RunFolder) -> None:
 
 
 def test_a_step_that_cannot_start_is_not_tried_for_ever(folder: RunFolder) -> None:
-    world = World(
-        folder, lambda step: 1, complaint="srun: error: Unable to create step for job 7: Requested nodes are busy"
-    )
+    world = World(folder, lambda step: 1, complaint=BUSY)
     assert world.run() == 1
     assert 600 < world.now < 620
 
