@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sweeps.work_loop import Worker
 
 STOPPED = 130
+# How long a worker that begins waits for a database server that is restarted.
+STORAGE_SECONDS = 600.0
 # A job looks less often than a local worker: it may be one of many, and nobody waits at a terminal.
 JOB_LOOK_SECONDS = 3.0
 JOB_DOUBT_SECONDS = 3.0
@@ -67,7 +69,7 @@ def _work(options: argparse.Namespace, notices: Notices | None) -> int:
         die_with(options.launcher, signal.SIGTERM)
     started = time.monotonic()
     try:
-        sweep = open_study(options.folder)
+        sweep = open_study(options.folder, wait_seconds=STORAGE_SECONDS)
         worker = _local_worker(options, sweep) if notices is None else _job_worker(options, sweep, notices)
         say(f"worker {options.index} of {sweep.name} ready after {time.monotonic() - started:.1f} s")
         code = worker.work()
