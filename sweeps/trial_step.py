@@ -26,6 +26,9 @@ REPEAT_SECONDS = 5.0
 KILL_SECONDS = 30.0
 # What srun says of a task that ran: whatever else went wrong, the step had started.
 TASK_ENDED = re.compile(r"^srun: error: .*\btasks? [\d,\-]+: ", re.MULTILINE)
+# After these words srun ends with code 0, as if the ranks had been done.
+NODE_FAILED = re.compile(r"^srun: error: Node failure on ", re.MULTILINE)
+KILLED = 128 + signal.SIGKILL
 
 
 class StepTrials:
@@ -102,7 +105,7 @@ class StepTrial:
             self._delay = min(2 * self._delay, LONGEST_DELAY)
             return None
         self._keep_complaints()
-        return code
+        return KILLED if code == 0 and NODE_FAILED.search(self._said()) else code
 
     def ask_to_stop(self) -> None:
         """Send SIGUSR1 to srun, which passes it on to every rank."""

@@ -1,6 +1,7 @@
 """Stands in for srun: runs the ranks on this machine, forwards SIGUSR1, kills all when one fails, complains as it does.
 
-As often as the file `refusals` in the working folder says, it finds no nodes.
+As often as the file `refusals` in the working folder says, it finds no nodes. When the file `node_failure` appears
+there, it loses one.
 """
 
 import os
@@ -35,6 +36,11 @@ def main() -> int:
     worst = 0
     while any(task.poll() is None for task in tasks):
         time.sleep(0.02)
+        if Path("node_failure").exists():
+            print("srun: error: Node failure on node1", file=sys.stderr)
+            for task in tasks:
+                task.kill()
+            return 0
         for rank, task in enumerate(tasks):
             if (code := task.poll()) and worst == 0:
                 worst = 128 - code if code < 0 else code

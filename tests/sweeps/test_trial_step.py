@@ -99,6 +99,14 @@ def test_a_killed_rank_ends_the_step_and_its_complaint_comes_into_the_log(start)
     assert status_of(process).state == "running"
 
 
+def test_ranks_that_were_lost_with_their_node_did_not_end_well_though_srun_says_so(start):
+    process = start("mode=hang")
+    wait_until((process.job.folder / "steps.txt").exists)
+    Path("node_failure").touch()
+    assert ended(process) == 137
+    assert "Node failure on node1" in RunFolder(process.job.folder).log.read_text()
+
+
 def test_kill_ends_the_ranks_without_a_checkpoint_more(start):
     process = start("mode=hang")
     wait_until((process.job.folder / "steps.txt").exists)
