@@ -21,6 +21,7 @@ from pathlib import Path
 VARIABLE = "NINES_SLURM_UP"
 # The first start installs packages where they are missing.
 START_SECONDS = 300
+END_SECONDS = 20.0
 PORTS_OF_ONE_LAB = 100
 
 
@@ -82,8 +83,15 @@ class SlurmLab:
         """
         _up(self.starter, self.settings)
 
-    def kill(self, daemon: str) -> int:
-        """Kill a daemon with SIGKILL: `slurmctld`, or the slurmd of a node by its name.
+    def end(self, daemon: str, how: signal.Signals = signal.SIGKILL) -> int:
+        """End a daemon: `slurmctld`, or the slurmd of a node by its name.
+
+        A controller that is killed forgets what it did in its last seconds, jobs that it started among them; after
+        SIGTERM it writes that down first.
+
+        Args:
+            daemon: Which.
+            how: SIGKILL or SIGTERM.
 
         Returns:
             The process id that it had.
@@ -92,11 +100,11 @@ class SlurmLab:
             LabError: It does not run, or the pid file names a process of another cluster.
         """
         pid = self.pid(daemon)
-        os.kill(pid, signal.SIGKILL)
-        end = time.monotonic() + 10
+        os.kill(pid, how)
+        end = time.monotonic() + END_SECONDS
         while self._ours(pid):
             if time.monotonic() > end:
-                raise LabError(f"{daemon} (pid {pid}) survives SIGKILL")
+                raise LabError(f"{daemon} (pid {pid}) survives {how.name}")
             time.sleep(0.02)
         return pid
 

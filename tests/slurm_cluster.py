@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.slurm_lab import SlurmLab, starter_named_by_environment
+from tests.slurm_training import job_name
 
 REPOSITORY = Path(__file__).parents[1]
 JOB_SECONDS = 120.0
@@ -67,24 +68,25 @@ class SlurmCluster:
                     raise
                 time.sleep(0.2)
 
+    def tasks_of(self, job: str) -> list[str]:
+        """The tasks of an array that wait or run, or the job itself where it is none."""
+        return [task for whole, task in self.jobs("%F", "%i") if whole == job]
+
     def processes(self, words: str, *, job: str = "") -> list[int]:
-        """Processes of this cluster's jobs whose command line holds `words`, oldest first."""
+        """Processes of this cluster's jobs, or of one of them, whose command line holds `words`; oldest first."""
         found: list[int] = []
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
             try:
-                variables = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
+                lines = (entry / "environ").read_bytes().decode(errors="replace").split("\0")
                 command = (entry / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
             except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue
             configuration = self.environment.get("SLURM_CONF")
-            ours = configuration is None or f"SLURM_CONF={configuration}" in variables
-            in_job = any(
-                name == "SLURM_JOB_ID" and job in ("", value)
-                for name, _, value in (variable.partition("=") for variable in variables)
-            )
-            if ours and in_job and words in command:
+            variables = dict(line.partition("=")[::2] for line in lines)
+            ours = configuration in (None, variables.get("SLURM_CONF"))
+            if ours and job_name(variables) and job in ("", job_name(variables)) and words in command:
                 found.append(int(entry.name))
         return sorted(found)
 

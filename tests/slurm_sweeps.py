@@ -12,7 +12,7 @@ import pytest
 
 from slurm.options import SlurmOptions
 from sweeps.launch_slurm import SlurmLauncher, Submission, WorkerPlan
-from sweeps.records import results
+from sweeps.records import results, slots_left
 from sweeps.study import Sweep, create_study, open_study
 from sweeps.trial import TrialRecord
 from tests.slurm_cluster import SlurmCluster, wait_until
@@ -40,7 +40,7 @@ class SlurmSweep:
 
     def submit(self) -> Submission:
         """Submit the workers that are missing."""
-        submission = SlurmLauncher(self.sweep, self.plan).submit(self.sweep.left())
+        submission = SlurmLauncher(self.sweep, self.plan).submit(slots_left(self.rows(), self.sweep.definition))
         if submission.record is not None:
             self.job = submission.record.id
         return submission
@@ -81,8 +81,8 @@ class SlurmSweep:
         """What SLURM calls a task of the newest array."""
         return f"{self.job}_{index}"
 
-    def raw_job(self) -> str:
-        """SLURM_JOB_ID of the job that made the newest step of trial 0."""
+    def holder(self) -> str:
+        """The job that made the newest step of trial 0."""
         return self.steps()[-1].job
 
     def logs(self) -> str:

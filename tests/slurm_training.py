@@ -9,6 +9,7 @@ import dataclasses
 import os
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,15 @@ def run_trial(job: TrialJob) -> None:
 
 def _line(step: int) -> str:
     restarts = os.environ.get("SLURM_RESTART_COUNT") or "0"
-    job = os.environ.get("SLURM_JOB_ID") or "-"
+    job = job_name(os.environ) or "-"
     return f"{step} {os.getpid()} {job} {restarts} {socket.gethostname()} {time.time()}\n"
+
+
+def job_name(environ: Mapping[str, str]) -> str:
+    """What `squeue` calls the job: `123_4` for a task of an array, whose plain id may also mean the whole array."""
+    if "SLURM_ARRAY_JOB_ID" in environ:
+        return f"{environ['SLURM_ARRAY_JOB_ID']}_{environ['SLURM_ARRAY_TASK_ID']}"
+    return environ.get("SLURM_JOB_ID", "")
 
 
 def steps_of(folder: Path) -> list[Step]:

@@ -102,7 +102,7 @@ class KillSlurmd:
     def __call__(self, cluster: Cluster, rng: random.Random) -> Hit | None:
         """Kill one of them."""
         nodes = cluster.nodes()
-        return _kill_daemon(self.lab, rng.choice(nodes)) if nodes else None
+        return _end_daemon(self.lab, rng.choice(nodes)) if nodes else None
 
 
 class LoseNode:
@@ -114,21 +114,21 @@ class LoseNode:
     def __call__(self, cluster: Cluster, rng: random.Random) -> Hit | None:
         """Cut off a node that runs a job."""
         job = _running(cluster, rng)
-        hit = _kill_daemon(self.lab, job.node) if job is not None else None
+        hit = _end_daemon(self.lab, job.node) if job is not None else None
         if hit is not None and job is not None:
             cluster.command("scontrol", "update", f"nodename={job.node}", "state=down", "reason=chaos")
         return hit
 
 
-class KillController:
-    """The controller dies: nobody can ask about jobs, submit or start a step."""
+class RestartController:
+    """The controller is stopped, and comes back later: nobody can ask about jobs, submit or start a step."""
 
     def __init__(self, lab: SlurmLab) -> None:
         self.lab = lab
 
     def __call__(self, cluster: Cluster, rng: random.Random) -> Hit | None:
-        """Kill it."""
-        return _kill_daemon(self.lab, "slurmctld")
+        """Stop it."""
+        return _end_daemon(self.lab, "slurmctld", signal.SIGTERM)
 
 
 # How often each comes, relative to the others: what happens daily on a shared cluster comes more often here, too.
@@ -153,7 +153,7 @@ def all_blows(lab: SlurmLab | None) -> dict[str, tuple[Blow, int]]:
         "node_failure": (node_failure, 1),
         "kill_slurmd": (KillSlurmd(lab), 2),
         "lose_node": (LoseNode(lab), 1),
-        "kill_controller": (KillController(lab), 1),
+        "restart_controller": (RestartController(lab), 1),
     }
 
 
@@ -182,9 +182,9 @@ def _kill(cluster: Cluster, rng: random.Random, role: Role) -> Hit | None:
     return Hit(f"{role} {process.pid} of job {process.job}")
 
 
-def _kill_daemon(lab: SlurmLab, daemon: str) -> Hit | None:
+def _end_daemon(lab: SlurmLab, daemon: str, how: signal.Signals = signal.SIGKILL) -> Hit | None:
     try:
-        pid = lab.kill(daemon)
+        pid = lab.end(daemon, how)
     except LabError:
         return None  # it is down already, from a blow that was not mended so far
     return Hit(f"{daemon} {pid}", breaks=daemon)

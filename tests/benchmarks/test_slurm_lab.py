@@ -72,17 +72,17 @@ def test_a_starter_that_says_nothing_is_an_error(starter: Path, tmp_path: Path) 
 def test_a_daemon_is_killed_by_its_pid_file(starter: Path, tmp_path: Path, daemon: subprocess.Popen[bytes]) -> None:
     lab = SlurmLab.start(starter, tmp_path / "lab")
     (tmp_path / "lab" / "run" / "node1.pid").write_text(f"{daemon.pid}\n", encoding="ascii")
-    assert lab.kill("node1") == daemon.pid
+    assert lab.end("node1") == daemon.pid
     assert daemon.wait(10) == -9
     with pytest.raises(LabError, match="node1 does not run"):
-        lab.kill("node1")
+        lab.end("node1")
 
 
 def test_a_pid_that_now_belongs_to_somebody_else_is_not_killed(starter: Path, tmp_path: Path) -> None:
     lab = SlurmLab.start(starter, tmp_path / "lab")
     (tmp_path / "lab" / "run" / "node1.pid").write_text(f"{os.getpid()}\n", encoding="ascii")
     with pytest.raises(LabError, match="node1 does not run"):
-        lab.kill("node1")
+        lab.end("node1")
 
 
 def test_ports_lie_below_those_that_the_kernel_hands_out() -> None:

@@ -26,24 +26,24 @@ TRAIN = [f"steps={STEPS}", "pause=0.1"]
 
 
 def requeue(sweep: SlurmSweep) -> None:
-    sweep.cluster.run("scontrol", "requeue", sweep.task())
+    sweep.cluster.run("scontrol", "requeue", sweep.holder())
 
 
 def warn_the_batch_step(sweep: SlurmSweep) -> None:
-    sweep.cluster.run("scancel", "--signal=USR1", "--batch", sweep.task())
+    sweep.cluster.run("scancel", "--signal=USR1", "--batch", sweep.holder())
 
 
 def warn_the_ranks(sweep: SlurmSweep) -> None:
-    sweep.cluster.run("scancel", "--signal=USR1", sweep.task())
+    sweep.cluster.run("scancel", "--signal=USR1", sweep.holder())
 
 
 def cancel(sweep: SlurmSweep) -> None:
-    sweep.cluster.run("scancel", sweep.task())
+    sweep.cluster.run("scancel", sweep.holder())
 
 
 def kill(words: str) -> Callable[[SlurmSweep], None]:
     def strike(sweep: SlurmSweep) -> None:
-        os.kill(sweep.cluster.processes(words, job=sweep.raw_job())[0], signal.SIGKILL)
+        os.kill(sweep.cluster.processes(words, job=sweep.holder())[0], signal.SIGKILL)
 
     return strike
 
@@ -117,7 +117,7 @@ def test_a_cancelled_job_stays_cancelled_and_another_worker_retries_its_trial(st
     jobs = list(dict.fromkeys(step.job for step in sweep.steps()))
     assert len(jobs) == 2
     assert {step.restarts for step in sweep.steps()} == {0}
-    info = Queue().look([sweep.task()])[sweep.task()]
+    info = Queue().look([jobs[0]])[jobs[0]]
     assert info.state.over
     assert info.state is JobState.GONE or info.raw.startswith("CANCELLED")
 
@@ -156,7 +156,7 @@ def test_a_job_outlives_the_daemon_of_its_node(lab: SlurmCluster, tmp_path: Path
     sweep = toy_sweep(lab, tmp_path / "slurmd", train=TRAIN, trials=2)
     sweep.submit()
     sweep.wait_for_step(5)
-    lab.lab.kill(sweep.steps()[-1].node)
+    lab.lab.end(sweep.steps()[-1].node)
     time.sleep(2)
     lab.lab.mend()
     rows = _ended(sweep)
@@ -165,12 +165,12 @@ def test_a_job_outlives_the_daemon_of_its_node(lab: SlurmCluster, tmp_path: Path
 
 
 def test_workers_wait_while_the_controller_is_away(lab: SlurmCluster, tmp_path: Path) -> None:
-    """Covers: the controller is killed while a trial runs, away when the next one is to start, and comes back."""
+    """Covers: the controller is stopped while a trial runs, away when the next one is to start, and comes back."""
     assert lab.lab is not None
     sweep = toy_sweep(lab, tmp_path / "controller", train=["steps=30", "pause=0.1"], trials=3, workers=2)
     sweep.submit()
     sweep.wait_for_step(5)
-    lab.lab.kill("slurmctld")
+    lab.lab.end("slurmctld", signal.SIGTERM)
     wait_until(lambda: sweep.states()["completed"] >= 2, seconds=30, what="trials end without the controller")
     time.sleep(2)
     lab.lab.mend()
@@ -187,7 +187,7 @@ def test_a_job_of_a_lost_node_goes_on_elsewhere_while_its_old_processes_are_fenc
     sweep.submit()
     sweep.wait_for_step(5)
     before = sweep.steps()[-1]
-    lab.lab.kill(before.node)
+    lab.lab.end(before.node)
     lab.run("scontrol", "update", f"nodename={before.node}", "state=down", "reason=test")
     wait_until(lambda: sweep.steps()[-1].restarts > 0, seconds=60, what=f"the job restarts: {sweep.logs()}")
     after = sweep.steps()[-1]
