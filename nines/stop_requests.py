@@ -5,7 +5,8 @@ goes on to the bit, so a signal that comes during imports or the set-up of data 
 
 SIGINT and SIGUSR1 ask to save and end. So does SIGTERM, except inside a job step of SLURM: there it announces a kill
 after some seconds, and whoever exits before tells SLURM that the job is complete, so it asks to save and go on. The
-environment variable `NINES_SIGTERM`, `save` or `end`, decides where it is set.
+environment variable `NINES_SIGTERM`, `save` or `end`, decides where it is set. SIGHUP, a terminal that was closed, is
+met like SIGTERM, unless it is ignored as under `nohup`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 SIGTERM_VARIABLE = "NINES_SIGTERM"
 
 
@@ -55,7 +56,8 @@ def install() -> None:
         return
     _record.installed = True
     for number in SIGNALS:
-        signal.signal(number, _note)
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _note)
 
 
 def installed() -> bool:
@@ -137,7 +139,7 @@ def forget() -> None:
 
 def meaning(number: int) -> Stop:
     """What signal `number` asks of this process."""
-    if number != signal.SIGTERM:
+    if number not in (signal.SIGTERM, signal.SIGHUP):
         return Stop.END
     told = os.environ.get(SIGTERM_VARIABLE) or ("save" if "SLURM_STEP_ID" in os.environ else "end")
     return Stop.SAVE if told == "save" else Stop.END

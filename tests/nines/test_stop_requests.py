@@ -120,3 +120,14 @@ def test_outside_the_main_thread_nothing_is_installed() -> None:
 def test_it_is_there_before_anything_heavy_is_imported() -> None:
     code = "import sys, nines.stop_requests; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'lightning')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_requests.listening():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop_requests.received() is None
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
