@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import lightning as L
@@ -17,6 +16,7 @@ from lightning_modules.checkpoint_io import describe_mismatch
 from lightning_modules.deepspeed import DeepSpeed
 from lightning_modules.fsdp import FullySharded, shard
 from lightning_modules.optimizers import OptimizerOptions, build_optimizer, build_schedule, total_optimizer_steps
+from lightning_modules.shares import is_shared_out
 from lightning_modules.trunk import use_trunk_cache
 from lightning_modules.validation_metrics import classification_metrics
 from nines.building import build
@@ -74,7 +74,6 @@ class CompletionClassifier(L.LightningModule):
         self.optimizer_options = OptimizerOptions(**(optimizer or {}))
         self._architecture = architecture
         self._random_state = torch.get_rng_state()
-        self._stage: str | None = None
         if not deferred:
             self.model = build_pair_classifier(**architecture, dropout=self.dropout_options)
         self.loss: BinaryLoss = build(loss, kind=BinaryLoss)
@@ -88,35 +87,30 @@ class CompletionClassifier(L.LightningModule):
     def setup(self, stage: str) -> None:
         """Hand the loss the mixture's class counts, and the data module the outputs of the frozen layers."""
         self._check_clipping()
-        self._stage = stage
+        data = self._data
         if stage == "fit":
-            self.loss.prepare(self._data.class_counts())
-        if self._built:
-            self._use_trunk_cache()
+            self.loss.prepare(data.class_counts())
+        if self.trunk_cache and self._architecture.get("freeze_layers", 0) > 0:
+            # Frozen layers are what their source says, so that a copy serves where this rank has only a share.
+            whole = self.model if self._built and not is_shared_out(self.model) else self._build()
+            use_trunk_cache(whole, data, data.splits(stage), precision=str(self.trainer.precision))
 
     def configure_model(self) -> None:
         """Build the model, if that was deferred, and share out its parameters, if the strategy leaves that to us."""
-        attached = self._trainer is not None
         if not self._built:
-            with torch.random.fork_rng(devices=[]):
-                torch.set_rng_state(self._random_state)  # the head that would have been drawn without deferring
-                self.model = build_pair_classifier(**self._architecture, dropout=self.dropout_options)
-            if attached:
-                self._use_trunk_cache()
-        if attached and isinstance(self.trainer.strategy, FullySharded):
+            self.model = self._build()
+        if self._trainer is not None and isinstance(self.trainer.strategy, FullySharded):
             shard(self.model, self.trainer.strategy)
+
+    def _build(self) -> PairClassifier:
+        """The classifier that the constructor would have made, without a trace in the random numbers that follow."""
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(self._random_state)
+            return build_pair_classifier(**self._architecture, dropout=self.dropout_options)
 
     @property
     def _built(self) -> bool:
         return "model" in self._modules
-
-    def _use_trunk_cache(self) -> None:
-        if not (self.trunk_cache and self.model.freeze_layers > 0):
-            return
-        strategy, data = self.trainer.strategy, self._data
-        frozen = [p for name, p in self.model.named_parameters() if name in self.model.frozen_parameter_names()]
-        with strategy.gathered(frozen) if isinstance(strategy, DeepSpeed) else nullcontext():
-            use_trunk_cache(self.model, data, data.splits(self._stage), precision=str(self.trainer.precision))
 
     @property
     def _engine_clips(self) -> bool:

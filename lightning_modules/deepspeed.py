@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -256,18 +256,6 @@ class DeepSpeed(DeepSpeedCheckpoints):
             return parameter.grad
         gradient: Tensor | None = safe_get_full_grad(parameter)
         return gradient
-
-    @contextmanager
-    def gathered(self, parameters: Sequence[nn.Parameter]) -> Generator[None, None, None]:
-        """Within it this rank holds `parameters` whole, to read them; enter it on every rank."""
-        if self.stage != 3:
-            yield
-            return
-        import deepspeed
-
-        shared = [parameter for parameter in parameters if hasattr(parameter, "ds_id")]
-        with deepspeed.zero.GatheredParameters(shared):
-            yield
 
 
 class WholeInputs(DeepSpeedPrecision):

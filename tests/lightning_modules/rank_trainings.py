@@ -23,8 +23,17 @@ OPTIMIZER = {"lr": 1e-2, "layer_decay": 0.8, "weight_decay": 0.1}
 class Watch(L.Callback):
     """Keeps the loss of each batch, what clipping saw at each step, and the norms of the groups of layers."""
 
-    def __init__(self) -> None:
-        self.seen: dict[str, list[Any]] = {"losses": [], "norms": [], "shares": [], "groups": [], "rates": []}
+    def __init__(self, *, spoilt_batch: int | None = None) -> None:
+        self.spoilt_batch = spoilt_batch  # its gradient is not finite
+        self.seen: dict[str, Any] = {"losses": [], "norms": [], "shares": [], "groups": [], "rates": []}
+
+    def on_train_start(self, trainer: L.Trainer, module: Any) -> None:
+        torch.manual_seed(trainer.global_rank)  # the draws of dropout do not depend on how the model was built
+        self.seen["first"] = whole_weights(module)
+
+    def on_before_backward(self, trainer: L.Trainer, module: Any, loss: Tensor) -> None:
+        if trainer.fit_loop.total_batch_idx == self.spoilt_batch:
+            loss.register_hook(lambda gradient: gradient * torch.nan)
 
     def on_before_optimizer_step(self, trainer: L.Trainer, module: Any, optimizer: Any) -> None:
         self.seen["groups"].append(group_norms(module))
@@ -74,11 +83,12 @@ def train_and_keep(
     arguments: Mapping[str, Any] = {},
     data: Mapping[str, Any] = {},
     trainer: Mapping[str, Any] = {},
+    spoilt_batch: int | None = None,
 ) -> None:
     """Fit, validate and test on this rank; rank 0 keeps what was seen in `<folder>/<name>.pt`."""
     rank_zero_only.rank = rank  # type: ignore[attr-defined]
     torch.set_num_threads(1)
-    watch, norms = Watch(), GradientNorms()
+    watch, norms = Watch(spoilt_batch=spoilt_batch), GradientNorms()
     module: CompletionClassifier = tiny_classifier(
         optimizer=OPTIMIZER, deferred=name.startswith("zero3"), **{"model": {}, **arguments}
     )
@@ -121,13 +131,8 @@ def assert_same_training(found: Mapping[str, Any], expected: Mapping[str, Any], 
     """Both took the same steps: losses, norms before clipping, rates, weights, scores and metrics agree."""
     assert found["steps"] == expected["steps"] > 0
     for key in ("losses", "norms", "rates"):
-        torch.testing.assert_close(
-            torch.tensor(found[key]),
-            torch.tensor(expected[key]),
-            atol=atol,
-            rtol=rtol,
-            msg=lambda m, k=key: f"{k}: {m}",
-        )
+        values = torch.tensor(expected[key])
+        torch.testing.assert_close(torch.tensor(found[key]), values, atol=atol, rtol=rtol, msg=f"{key} {found[key]}")
     assert found["shares"] == expected["shares"]
     for mine, theirs in zip(found["groups"], expected["groups"], strict=True):
         assert mine == approximately(theirs, atol=atol, rtol=rtol)
@@ -137,7 +142,11 @@ def assert_same_training(found: Mapping[str, Any], expected: Mapping[str, Any], 
         assert found[key].keys() == expected[key].keys()
         for name in expected[key]:
             torch.testing.assert_close(
-                found[key][name], expected[key][name], atol=atol, rtol=rtol, msg=lambda m, n=name: f"{n}: {m}"
+                found[key][name],
+                expected[key][name],
+                atol=atol,
+                rtol=rtol,
+                msg=lambda text, name=name: f"{name}: {text}",
             )
 
 

@@ -177,16 +177,68 @@ def test_clipping_that_needs_whole_gradients_is_refused_where_they_are_sharded(t
         module.setup("fit")
 
 
-def test_under_deepspeed_only_its_own_clipping_is_left(tmp_path: Path) -> None:
-    """Made without its constructor, which wants the package and GPUs: only its class matters here."""
-    from lightning.pytorch.strategies import DeepSpeedStrategy
+# ---- building
 
-    module = tiny_classifier(clipping={"_target_": "nines.clipping.norm.NormClipping", "max_norm": 1.0})
-    trainer = tiny_trainer(tmp_path)
-    trainer._accelerator_connector.strategy = DeepSpeedStrategy.__new__(DeepSpeedStrategy)
-    module.trainer = trainer
-    with pytest.raises(CapabilityError, match=r"NormClipping.*clipping=none"):
-        module.setup("fit")
+
+def test_a_deferred_model_has_the_weights_that_an_immediate_one_has() -> None:
+    immediate, deferred = tiny_classifier(seed=7), tiny_classifier(seed=7, deferred=True)
+    assert list(deferred.parameters()) == []
+    torch.manual_seed(99)  # whatever was drawn in between
+    before = torch.get_rng_state()
+    deferred.configure_model()
+    assert torch.equal(torch.get_rng_state(), before)
+    found = deferred.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in immediate.state_dict().items())
+
+
+def test_building_twice_keeps_the_trained_weights() -> None:
+    module = tiny_classifier()
+    with torch.no_grad():
+        module.model.head.output.weight.fill_(3.0)
+    module.configure_model()
+    assert module.model.head.output.weight.unique().tolist() == [3.0]
+
+
+def test_deferring_is_no_part_of_a_checkpoint(tmp_path: Path) -> None:
+    module = tiny_classifier(deferred=True, model={"freeze_layers": 1})
+    path = fitted_checkpoint(tmp_path, module)
+    assert "deferred" not in read_checkpoint(path)["hyper_parameters"]
+    loaded = CompletionClassifier.load_from_checkpoint(path).state_dict()
+    assert all(torch.equal(loaded[name], value) for name, value in module.state_dict().items())
+
+
+def test_computing_activations_again_changes_no_gradient() -> None:
+    gradients = []
+    for again in (False, True):
+        module = tiny_classifier(
+            model={"activation_checkpointing": again}, dropout={**NO_DROPOUT, "hidden": 0.3, "layer_drop": 0.2}
+        ).train()
+        calls = []
+        module.model.layers[1].intermediate.register_forward_hook(lambda *_, calls=calls: calls.append(1))
+        torch.manual_seed(1)
+        module.training_step(training_batch(module), 0).backward()
+        gradients.append({name: parameter.grad for name, parameter in module.model.named_parameters()})
+        assert len(calls) == 1 + again
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, msg=name)
+
+
+def test_an_encoder_that_cannot_compute_activations_again_says_so() -> None:
+    from nines.models.encoders import recompute_activations
+
+    encoder = tiny_classifier().model.encoder
+    encoder.supports_gradient_checkpointing = False
+    with pytest.raises(CapabilityError, match=r"BertModel.*activation_checkpointing=false"):
+        recompute_activations(encoder)
+
+
+def test_the_head_scores_in_float32_though_its_weights_are_rounded() -> None:
+    module = tiny_classifier().to(torch.bfloat16).eval()
+    batch = training_batch(module)
+    with torch.inference_mode():
+        logits = module.model(batch)
+    assert logits.dtype == torch.float32
+    assert not torch.equal(logits, logits.to(torch.bfloat16).float())
 
 
 # ---- evaluation

@@ -1,4 +1,4 @@
-"""The strategy alone: what it refuses, what it hands to the engine. Its figures are in integration/test_deepspeed.py."""
+"""The strategy alone: what it refuses, what it hands to the engine. tests/integration/ compares its figures."""
 
 import subprocess
 import sys
