@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +27,32 @@ def require_slurm() -> None:
             "launcher=slurm: sbatch and squeue are not on the PATH; submit from a machine of the cluster, or see the "
             "script with --dry-run"
         )
+
+
+def check_and_prepare(overrides: Sequence[str], *, config_dir: Path | None) -> None:
+    """Check one run's configuration against the classes that it names, fetch its weights and tokenise its data.
+
+    In a process of its own: one that has imported torch takes seconds to end, and the user waits for the job's id.
+
+    Raises:
+        ConfigError: It does not compose, or does not fit the classes.
+        WeightsError, DataError, StorageError: What it needs cannot be made.
+    """
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        pool.apply(_check_and_prepare, (overrides, config_dir))
+
+
+def _check_and_prepare(overrides: Sequence[str], config_dir: Path | None) -> None:
+    from apps.config import compose
+    from apps.preparation import prepare_run
+    from apps.training import resolve_precision
+    from apps.validation import validate
+
+    config = compose("train", overrides, config_dir=config_dir)
+    resolve_precision(config)
+    validate(config)
+    # The outputs of frozen layers are left to the run: this may be a machine where nobody is to compute.
+    prepare_run(config, trunk=False)
 
 
 def warn_of_changes(options: SlurmOptions) -> None:

@@ -65,7 +65,7 @@ def _run(arguments: argparse.Namespace) -> int:
             _print_results(folder)
         return 0
     if launcher is not None:
-        return _submit(arguments, config, folder, launcher)
+        return _submit(arguments, config, folder, launcher, overrides=overrides)
     from apps.training import resolve_precision, train
     from apps.validation import validate
 
@@ -90,9 +90,16 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _submit(arguments: argparse.Namespace, config: DictConfig, folder: RunFolder, launcher: SlurmOptions) -> int:
+def _submit(
+    arguments: argparse.Namespace,
+    config: DictConfig,
+    folder: RunFolder,
+    launcher: SlurmOptions,
+    *,
+    overrides: Sequence[str],
+) -> int:
     """Hand the run to SLURM, after its configuration was checked and what it needs lies in the caches."""
-    from apps.submission import require_slurm, warn_of_changes
+    from apps.submission import check_and_prepare, require_slurm, warn_of_changes
     from apps.train_slurm import RunJob, is_there, print_script, submit
 
     job = RunJob.of(config, folder, launcher, overrides=arguments.overrides, config_dir=arguments.config_dir)
@@ -102,13 +109,7 @@ def _submit(arguments: argparse.Namespace, config: DictConfig, folder: RunFolder
     if is_there(job):
         return 0
     warn_of_changes(launcher)
-    from apps.preparation import prepare_run
-    from apps.training import resolve_precision
-    from apps.validation import validate
-
-    resolve_precision(config)
-    validate(config)
-    prepare_run(config, trunk=False)
+    check_and_prepare(overrides, config_dir=arguments.config_dir)
     return submit(job)
 
 

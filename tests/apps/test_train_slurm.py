@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from apps import submission
 from apps.cli import main
 from nines.files import write_json
 from nines.folder_lock import lock_folder
@@ -24,6 +25,10 @@ def slurm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeSlurm:
     monkeypatch.setattr("slurm.queue.SystemCommands", lambda **_: fake)
     monkeypatch.setattr("apps.submission.available", lambda: True)
     monkeypatch.setattr("apps.preparation.prepare_run", lambda config, **what: None)
+    # In this process, which imports torch once for all tests.
+    monkeypatch.setattr(
+        submission, "check_and_prepare", lambda words, config_dir: submission._check_and_prepare(words, config_dir)
+    )
     return fake
 
 
@@ -143,4 +148,13 @@ def test_a_mistake_is_told_before_anything_is_submitted(
     assert main(["train", "model=tiny", *words]) == code
     assert said in capsys.readouterr().err
     assert slurm.commands == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_could_not_be_built_is_refused_before_it_is_submitted(
+    slurm: FakeSlurm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *WORDS, "module.optimizer.lr=fast"]) == 2
+    assert "module.optimizer.lr = 'fast': expected a number" in capsys.readouterr().err
+    assert slurm.scripts == {}
     assert list(tmp_path.iterdir()) == []
