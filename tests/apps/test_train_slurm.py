@@ -26,9 +26,7 @@ def slurm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeSlurm:
     monkeypatch.setattr("apps.submission.available", lambda: True)
     monkeypatch.setattr("apps.preparation.prepare_run", lambda config, **what: None)
     # In this process, which imports torch once for all tests.
-    monkeypatch.setattr(
-        submission, "check_and_prepare", lambda words, config_dir: submission._check_and_prepare(words, config_dir)
-    )
+    monkeypatch.setattr(submission, "check_and_prepare", submission._check_and_prepare)
     return fake
 
 
