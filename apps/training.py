@@ -6,10 +6,8 @@ The configuration ends here: everything below takes plain arguments.
 from __future__ import annotations
 
 import logging
-import time
 import warnings
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
@@ -20,7 +18,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from apps.environment import record_environment
+from apps.run_record import add_metrics, close_run, describe_run, former_texts, let_first_rank_close, put_back
 from apps.validation import validate
 from callbacks.checkpoints import Checkpoints
 from callbacks.hyperparameter_table import HyperparameterTable
@@ -33,12 +31,9 @@ from lightning_modules.cluster import check_ranks, cluster_environment
 from lightning_modules.deepspeed import DeepSpeed
 from nines import stop_requests
 from nines.errors import CheckpointError
-from nines.files import read_json, write_json, write_text
 from nines.models.precision import default_precision
-from nines.run_folder import RunFolder, RunStatus
-from nines.run_owner import Superseded, ensure_owned
-
-CLOSING_SECONDS = 5.0
+from nines.run_folder import RunFolder
+from nines.run_owner import Superseded
 
 
 def train(
@@ -74,18 +69,8 @@ def train(
             raise  # what the folder says is the new owner's
         except BaseException:
             if getattr(rank_zero_only, "rank", 0) != 0:
-                _let_first_rank_close(folder)
+                let_first_rank_close(folder)
             raise
-
-
-def _let_first_rank_close(folder: RunFolder) -> None:
-    """Wait for the first rank to write how the run ended: whoever started the ranks kills it when another one fails."""
-    until = time.monotonic() + CLOSING_SECONDS
-    while time.monotonic() < until:
-        status = RunStatus.read(folder)
-        if status is not None and status.state not in ("starting", "running"):
-            return
-        time.sleep(0.05)
 
 
 def _train(
@@ -96,55 +81,31 @@ def _train(
     validate(config)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    before = _texts(folder)
-    _describe(config, folder, overrides)
+    before = former_texts(folder)
+    describe_run(config, folder, overrides)
     try:
         metrics = _run(config, folder=folder, reporter=reporter)
     except Superseded:
         raise
     except Pruned as pruned:
-        _end(folder, "pruned", str(pruned))
+        close_run(folder, "pruned", str(pruned))
         raise
     except (Interrupted, KeyboardInterrupt) as stop:
-        _end(folder, "interrupted", str(stop) or "stopped at once")
+        close_run(folder, "interrupted", str(stop) or "stopped at once")
         raise
     except SystemExit as stop:  # how Lightning leaves after a KeyboardInterrupt
-        _end(folder, "interrupted", "stopped at once")
+        close_run(folder, "interrupted", "stopped at once")
         raise Interrupted("stopped at once; the same command resumes from the last checkpoint") from stop
     except CheckpointError as error:
-        _end(folder, "failed", str(error))
-        _put_back(before)  # the folder goes on saying what its checkpoint was trained with
+        close_run(folder, "failed", str(error))
+        put_back(before)  # the folder goes on saying what its checkpoint was trained with
         raise
     except BaseException as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else ""
-        _end(folder, "failed", f"{type(error).__name__}: {first_line}")
+        close_run(folder, "failed", f"{type(error).__name__}: {first_line}")
         raise
-    _end(folder, "completed", "")
+    close_run(folder, "completed", "")
     return metrics
-
-
-def _texts(folder: RunFolder) -> dict[Path, str]:
-    """What a folder to be resumed says of its run; nothing for a new one."""
-    if not folder.last.exists():
-        return {}
-    return {path: path.read_text(encoding="utf-8") for path in (folder.config, folder.overrides) if path.exists()}
-
-
-@rank_zero_only
-def _put_back(texts: Mapping[Path, str]) -> None:
-    for path, text in texts.items():
-        write_text(path, text)
-
-
-@rank_zero_only
-def _describe(config: DictConfig, folder: RunFolder, overrides: Sequence[str]) -> None:
-    """Write what the run is, before anything of it happens."""
-    ensure_owned(folder.path)
-    write_text(folder.config, OmegaConf.to_yaml(config, resolve=True))
-    write_text(folder.overrides, OmegaConf.to_yaml(OmegaConf.create(list(overrides))))
-    record_environment(folder, seed=config.seed, threads=torch.get_num_threads())
-    former = RunStatus.read(folder) if folder.last.exists() else None
-    (former or RunStatus(state="starting")).continued(state="starting", seconds_left=None, message="").write(folder)
 
 
 def _run(config: DictConfig, *, folder: RunFolder, reporter: Reporter | None) -> dict[str, float]:
@@ -159,8 +120,7 @@ def _run(config: DictConfig, *, folder: RunFolder, reporter: Reporter | None) ->
         trainer.test(module, datamodule=datamodule, verbose=False)
         figures |= _scalars(trainer)
     if trainer.is_global_zero:
-        ensure_owned(folder.path)
-        _write_metrics(folder, figures)
+        add_metrics(folder, figures)
     return figures
 
 
@@ -235,20 +195,6 @@ def _scalars(trainer: Trainer) -> dict[str, float]:
     return {
         name: float(value) for name, value in trainer.callback_metrics.items() if not name.startswith(("train/", "lr"))
     }
-
-
-def _write_metrics(folder: RunFolder, figures: Mapping[str, float]) -> None:
-    """Add `figures` to what callbacks wrote into metrics.json."""
-    written = read_json(folder.metrics) if folder.metrics.exists() else {}
-    metrics = {**written.get("metrics", {}), **figures}
-    write_json(folder.metrics, {**written, "metrics": dict(sorted(metrics.items()))})
-
-
-@rank_zero_only
-def _end(folder: RunFolder, state: Any, message: str) -> None:
-    """Write the final state, keeping the step and objective of the last status."""
-    last = RunStatus.read(folder) or RunStatus(state="starting")
-    last.continued(state=state, message=message, seconds_left=None).write(folder)
 
 
 def _quiet_known_noise() -> None:

@@ -126,6 +126,7 @@ def test_a_rank_that_fails_does_not_leave_the_other_waiting(failing: int) -> Non
     assert time.monotonic() - started < 30
 
 
+@pytest.mark.slow
 def test_threshold_and_figures_of_the_same_weights_equal_those_of_one_process(tmp_path: Path) -> None:
     """Two ranks take up a run that one process has trained, so that only validation and test are left to do.
 
@@ -200,6 +201,7 @@ def end_of(folder: Path, overrides: list[str], error: type[NinesError]) -> list[
     return run_ranks(task)
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_rank_ends_both_at_one_step_from_which_they_resume_to_the_bit(tmp_path: Path) -> None:
     overrides = ["trainer.max_epochs=2", "callbacks.checkpoints.every_n_steps=null"]
     assert train_on_two_ranks(tmp_path / "whole", overrides) == [0, 0]
@@ -214,6 +216,7 @@ def test_a_signal_to_one_rank_ends_both_at_one_step_from_which_they_resume_to_th
     assert_same_to_the_bit(tmp_path / "whole", tmp_path / "part")
 
 
+@pytest.mark.slow
 def test_a_sigterm_to_one_rank_of_a_job_step_is_a_checkpoint_and_no_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,6 +240,7 @@ class TakeOver(L.Callback):
             shutil.copytree(folder, folder.with_name("then"))
 
 
+@pytest.mark.slow
 def test_both_ranks_of_a_run_that_was_taken_over_leave_it_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
