@@ -24,7 +24,6 @@ DATABASES = ("postgresql", "mysql", "mariadb", "sqlite", "oracle", "mssql")
 CONNECT_SECONDS = 10
 # sqlite has one writer at a time; the others wait for so long.
 SQLITE_LOCK_SECONDS = 60
-PATIENCE_SECONDS = 600.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
 
 # What servers say of a wrong or missing password, in lower case; neither driver gives a code when it cannot connect.
@@ -37,12 +36,13 @@ REFUSED_PASSWORD = (
 )
 
 
-def open_database(url: str, *, wait_seconds: float = 0.0) -> optuna.storages.BaseStorage:
+def open_database(url: str, *, wait_seconds: float, patience_seconds: float) -> optuna.storages.BaseStorage:
     """The storage in the database behind `url`; its tables are created when missing.
 
     Args:
         url: SQLAlchemy URL without a password; that comes from `NINES_STORAGE_PASSWORD` or the driver's own sources.
         wait_seconds: How long to wait for a server that does not answer.
+        patience_seconds: How long each request of the opened storage waits for it.
 
     Raises:
         SweepError: The URL is wrong, the driver is missing, or the server refuses the password.
@@ -67,7 +67,7 @@ def open_database(url: str, *, wait_seconds: float = 0.0) -> optuna.storages.Bas
                 # Optuna's cache of finished rows: without it each look at the study reads all of it again.
                 optuna.storages.get_storage(storage),
                 name=url,
-                patience_seconds=PATIENCE_SECONDS,
+                patience_seconds=patience_seconds,
                 read_rows=functools.partial(read_rows, storage.engine),
             )
 

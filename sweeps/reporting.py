@@ -15,6 +15,8 @@ from sweeps.study import DEFINITION_ATTRIBUTE
 
 # How long a trial that begins waits for a database server that is restarted.
 WAIT_SECONDS = 600.0
+# How long a validation waits for it: the report can be made up for with the next one, the time of GPUs cannot.
+REPORT_SECONDS = 30.0
 
 
 class TrialReporter:
@@ -27,7 +29,7 @@ class TrialReporter:
     """
 
     def __init__(self, storage: str, study: str, trial_id: int) -> None:
-        opened = open_storage(storage, wait_seconds=WAIT_SECONDS)
+        opened = open_storage(storage, wait_seconds=WAIT_SECONDS, patience_seconds=REPORT_SECONDS)
         definition = parse_definition(
             opened.get_study_user_attrs(opened.get_study_id_from_name(study))[DEFINITION_ATTRIBUTE]
         )
@@ -40,6 +42,7 @@ class TrialReporter:
         self._trial = optuna.trial.Trial(loaded, trial_id)
         row = opened.get_trial(trial_id)
         self._reported = set(row.intermediate_values)
+        self._unreported: dict[int, float] = {}
         # Repeats over seeds run to their end, or their spread would be that of runs of different length.
         self._may_prune = (
             definition.pruner["name"] != "none"
@@ -57,18 +60,18 @@ class TrialReporter:
 
         Returns:
             Whether the trial should stop now, as pruned. All ranks must follow rank 0's answer. A storage that fails
-            prunes nothing and stops nothing: the training goes on, and only this value is missing in the study.
+            prunes nothing and stops nothing: the training goes on, and the value is reported with the next one.
         """
         if not self._may_report or not math.isfinite(value):
             return False
-        try:
-            return self._report(value, step)
-        except StorageError as error:
-            print(f"step {step} is not reported: {error}", file=sys.stderr)  # noqa: T201 - the trial's log
-            return False
-
-    def _report(self, value: float, step: int) -> bool:
         if step not in self._reported:
-            self._trial.report(value, step)
-            self._reported.add(step)
-        return self._may_prune and self._trial.should_prune()
+            self._unreported[step] = value
+        try:
+            for missing in sorted(self._unreported):
+                self._trial.report(self._unreported[missing], missing)
+                self._reported.add(missing)
+                del self._unreported[missing]
+            return self._may_prune and self._trial.should_prune()
+        except StorageError as error:
+            print(f"step {step} is not reported yet: {error}", file=sys.stderr)  # noqa: T201 - the trial's log
+            return False

@@ -11,14 +11,18 @@ from nines.errors import StorageError, SweepError
 from sweeps.journal import WholeLines
 from sweeps.storage_url import JOURNAL, absolute_url
 
+PATIENCE_SECONDS = 600.0
 
-def open_storage(url: str, *, wait_seconds: float = 0.0) -> optuna.storages.BaseStorage:
+
+def open_storage(
+    url: str, *, wait_seconds: float = 0.0, patience_seconds: float = PATIENCE_SECONDS
+) -> optuna.storages.BaseStorage:
     """The storage behind `url`, created when missing.
 
     Args:
         url: `journal:<file>` or a SQLAlchemy URL. A password in it is moved to the environment.
-        wait_seconds: How long to wait for a database server that does not answer yet. Once it has been opened, a
-            database is waited for in any case, see `sweeps.patient_storage`.
+        wait_seconds: How long to wait for a database server that does not answer yet.
+        patience_seconds: How long each later request waits for one that went away, see `sweeps.patient_storage`.
 
     Raises:
         SweepError: The URL is not understood, its driver is not installed, or the server refuses the password.
@@ -28,7 +32,7 @@ def open_storage(url: str, *, wait_seconds: float = 0.0) -> optuna.storages.Base
     if not url.startswith(JOURNAL):
         from sweeps.database import open_database
 
-        return open_database(url, wait_seconds=wait_seconds)
+        return open_database(url, wait_seconds=wait_seconds, patience_seconds=patience_seconds)
     path = Path(url.removeprefix(JOURNAL))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

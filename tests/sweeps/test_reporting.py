@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from nines.errors import StorageError
 from sweeps.life_cycle import finish, take
 from sweeps.outcome import Outcome
 from sweeps.reporting import TrialReporter
@@ -75,3 +76,20 @@ def test_pruning_works_from_the_trials_own_process(make_sweep, start_worker):
     assert (good.state, bad.state) == ("completed", "pruned")
     assert bad.reason == "pruned at step 1"
     assert bad.value == bad.intermediate_values[1]
+
+
+def test_a_storage_that_fails_stops_no_training_and_hears_of_the_step_later(make_sweep, monkeypatch, capsys):
+    sweep = make_sweep(pruner=MEDIAN)
+    first_good_trial(sweep)
+    reporting = reporter(take(sweep))
+    with monkeypatch.context() as patch:
+
+        def refuse(*_arguments):
+            raise StorageError("the storage is gone")
+
+        patch.setattr("optuna.storages.journal.JournalStorage.set_trial_intermediate_value", refuse)
+        assert not reporting.report(0.1, 1)
+    assert "step 1 is not reported yet: the storage is gone" in capsys.readouterr().err
+    assert sweep.trials()[1].intermediate_values == {}
+    assert reporting.report(0.2, 2)
+    assert sweep.trials()[1].intermediate_values == {1: 0.1, 2: 0.2}
