@@ -78,6 +78,10 @@ class Claim:
         """Whether `other` is of the same slot of the same job, perhaps from before a requeue."""
         return bool(self.job) and (self.job, self.slot) == (other.job, other.slot)
 
+    def before_requeue_of(self, other: Claim) -> bool:
+        """Whether `other` is of the same job after it was requeued, so that this one should be gone by then."""
+        return bool(self.job) and self.job == other.job and self.restarts < other.restarts
+
 
 def _boot() -> str:
     path = Path("/proc/sys/kernel/random/boot_id")

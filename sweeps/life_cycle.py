@@ -40,6 +40,7 @@ class Idle(enum.Enum):
 
     LATER = "others hold what is left; it may come back if they die"
     DONE = "every slot is completed, pruned or failed for good"
+    REPLACED = "the job of this worker was put back and runs again; this one was left behind on a node that was lost"
 
 
 def take(sweep: Sweep, me: Claim | None = None, *, jobs: Jobs | None = None) -> TrialJob | Idle:
@@ -57,6 +58,8 @@ def take(sweep: Sweep, me: Claim | None = None, *, jobs: Jobs | None = None) -> 
     jobs = jobs or Jobs.of_this_machine(own=me.job)
     jobs.ask(claim for _, claim in held(rows_of(sweep)))
     with FileLock(sweep.lock):
+        if any(me.before_requeue_of(claim) for _, claim in held(rows_of(sweep))):
+            return Idle.REPLACED
         if (kept := _taken_before(sweep, me)) is not None:
             return _claim(sweep, kept, me)
         settle_dead(sweep, jobs)

@@ -26,8 +26,11 @@ REPEAT_SECONDS = 5.0
 KILL_SECONDS = 30.0
 # What srun says of a task that ran: whatever else went wrong, the step had started.
 TASK_ENDED = re.compile(r"^srun: error: .*\btasks? [\d,\-]+: ", re.MULTILINE)
-# After these words srun ends with code 0, as if the ranks had been done.
+# After these words srun ends with code 0, as if the ranks had been done. SLURM ends the job, too, and puts it back, so
+# the end of the trial is not told before there was time for that. Only a worker on a node that SLURM has lost, or in a
+# job that goes on without the node, lives longer.
 NODE_FAILED = re.compile(r"^srun: error: Node failure on ", re.MULTILINE)
+NODE_FAILED_SECONDS = 60.0
 KILLED = 128 + signal.SIGKILL
 
 
@@ -75,6 +78,7 @@ class StepTrial:
         self._again_at: float | None = None
         self._asked_at: float | None = None
         self._killed_at: float | None = None
+        self._failed_at: float | None = None
         self._process = self._launch()
 
     @property
@@ -104,8 +108,13 @@ class StepTrial:
             self._again_at = time.monotonic() + self._delay
             self._delay = min(2 * self._delay, LONGEST_DELAY)
             return None
+        if code == 0 and NODE_FAILED.search(self._said()):
+            self._failed_at = self._failed_at or time.monotonic()
+            if time.monotonic() - self._failed_at < NODE_FAILED_SECONDS and self._asked_at is None:
+                return None
+            code = KILLED
         self._keep_complaints()
-        return KILLED if code == 0 and NODE_FAILED.search(self._said()) else code
+        return code
 
     def ask_to_stop(self) -> None:
         """Send SIGUSR1 to srun, which passes it on to every rank."""

@@ -90,12 +90,13 @@ class Worker:
         self._slots: list[_Running | None] = [None] * slots
         self._look_at = 0.0
         self._idle_since: float | None = None
+        self._replaced = False
 
     def work(self) -> int:
         """Run trials until none is left.
 
         Returns:
-            0 when nothing is left to do, else what the orders say.
+            0 when nothing is left to do, 143 when its job runs again elsewhere, else what the orders say.
         """
         signed_in = self.sweep.folder / "workers" / f"{socket.gethostname()}-{os.getpid()}.json"
         if not self.me.job:  # those in jobs are listed by the scheduler
@@ -113,7 +114,8 @@ class Worker:
             if self._free(order):
                 continue  # how a trial ended may have changed the orders
             if order is Order.WORK and not self._fill():
-                return 0
+                # Code 0 would tell SLURM that the job is complete, which goes on elsewhere.
+                return TERMINATED if self._replaced else 0
             if order in (Order.STOP, Order.STOP_AT_ONCE) and not self._busy():
                 return self.orders.conclude(lambda: work_left(self.sweep, self.me))
             time.sleep(POLL_SECONDS)
@@ -142,7 +144,10 @@ class Worker:
                 if isinstance(job, TrialJob):
                     self._slots[slot] = self._start(job)
                     continue
-                if job is Idle.DONE and not self._busy():
+                if job is Idle.REPLACED and not self._replaced:
+                    say(Idle.REPLACED.value)
+                    self._replaced = True
+                if job is not Idle.LATER and not self._busy():
                     return False
                 self._look_at = now + self.pace.look
                 break

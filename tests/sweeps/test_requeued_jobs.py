@@ -49,6 +49,16 @@ def test_a_requeued_job_takes_up_the_trial_it_held_as_the_same_row_under_a_new_t
     assert finish(sweep, again.number, completed(0.5), claim=again.claim)
 
 
+def test_a_worker_left_behind_on_a_lost_node_takes_nothing_from_its_job_that_came_back(make_sweep, slurm):
+    sweep = make_sweep(trials=3)
+    first = take_as(sweep, slurm, worker())
+    assert take_as(sweep, slurm, worker(restarts=1)) == first
+    assert take_as(sweep, slurm, worker()) is Idle.REPLACED
+    assert take_as(sweep, slurm, worker(slot=1)) is Idle.REPLACED
+    assert take_as(sweep, slurm, worker(1)).number == 1, "other jobs are not concerned"
+    assert take_as(sweep, slurm, worker(restarts=1)) == first
+
+
 def test_each_slot_takes_up_its_own_trial(make_sweep, slurm):
     sweep = make_sweep(trials=3)
     held = [take_as(sweep, slurm, worker(slot=slot)) for slot in range(2)]

@@ -99,12 +99,22 @@ def test_a_killed_rank_ends_the_step_and_its_complaint_comes_into_the_log(start)
     assert status_of(process).state == "running"
 
 
-def test_ranks_that_were_lost_with_their_node_did_not_end_well_though_srun_says_so(start):
+def test_ranks_that_were_lost_with_their_node_did_not_end_well_though_srun_says_so(start, monkeypatch):
+    monkeypatch.setattr(trial_step, "NODE_FAILED_SECONDS", 0.0)
     process = start("mode=hang")
     wait_until((process.job.folder / "steps.txt").exists)
     Path("node_failure").touch()
     assert ended(process) == 137
     assert "Node failure on node1" in RunFolder(process.job.folder).log.read_text()
+
+
+def test_a_node_failure_is_not_told_before_slurm_had_time_to_put_the_job_back(start):
+    process = start("mode=hang")
+    wait_until((process.job.folder / "steps.txt").exists)
+    Path("node_failure").touch()
+    wait_until(lambda: process.poll() is None and process._failed_at is not None)
+    process.ask_to_stop()
+    assert process.poll() == 137
 
 
 def test_kill_ends_the_ranks_without_a_checkpoint_more(start):

@@ -7,6 +7,7 @@ import pytest
 from nines.files import write_json
 from nines.run_folder import RunFolder, RunStatus
 from sweeps.claims import Claim
+from sweeps.life_cycle import take
 from sweeps.liveness import Jobs
 from sweeps.orders import Order
 from sweeps.work_loop import Pace, Worker
@@ -91,6 +92,14 @@ def test_slots_run_side_by_side_each_under_a_claim_of_its_own(make_sweep):
     assert stage.most == 2
     assert {trial.job.claim.slot for trial in stage.trials} == {0, 1}
     assert len({trial.job.token for trial in stage.trials}) == 5
+
+
+def test_a_worker_whose_job_runs_again_elsewhere_ends_but_not_as_if_the_job_were_complete(make_sweep):
+    sweep, stage = make_sweep(trials=2), Stage(polls=3)
+    came_back = Claim.mine(job="7_0", restarts=1)
+    assert take(sweep, came_back, jobs=ALONE) is not None
+    assert work(sweep, stage, me=Claim.mine(job="7_0")) == 143
+    assert stage.trials == []
 
 
 def test_a_stop_asks_each_trial_once_gives_it_back_and_concludes(make_sweep):
