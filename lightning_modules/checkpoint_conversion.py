@@ -21,6 +21,7 @@ from nines.checkpoint_folder import (
     Manifest,
     is_sharded,
     publish,
+    read_manifest,
     remove,
     sizes,
     staging_folder,
@@ -131,7 +132,7 @@ def share_steps(state: dict[str, Any], *, ranks: int, path: Path) -> int | None:
 def ranks_of(path: Path) -> int | None:
     """The number of ranks that can resume from the checkpoint file or folder at `path`; None if it does not say."""
     if is_sharded(path):
-        return open_sharded(path)[0].ranks
+        return read_manifest(path).ranks
     return next((int(order["world_size"]) for order in _orders(read_checkpoint(path))), None)
 
 

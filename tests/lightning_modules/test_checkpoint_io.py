@@ -11,6 +11,7 @@ from lightning_modules.checkpoint_io import AtomicCheckpointIO, describe_mismatc
 from nines.errors import CheckpointError, StorageError
 from nines.run_folder import RunFolder
 from nines.run_owner import TOKEN_VARIABLE, Superseded, take_over
+from tests.nines.test_checkpoint_folder import sharded_checkpoint
 
 
 def test_a_checkpoint_round_trips_and_leaves_no_temporary_file(tmp_path: Path) -> None:
@@ -94,3 +95,10 @@ def test_who_loses_the_run_folder_while_writing_leaves_the_new_owners_checkpoint
         AtomicCheckpointIO().save_checkpoint({"step": 2}, target)
     assert target.read_bytes() == before
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_shards_are_refused_where_one_file_is_wanted_with_both_ways_on(tmp_path: Path) -> None:
+    sharded_checkpoint(tmp_path / "last.ckpt", step=1)
+    with pytest.raises(CheckpointError, match="by 2 ranks under deepspeed_zero2; resume it with trainer=") as caught:
+        AtomicCheckpointIO().load_checkpoint(tmp_path / "last.ckpt")
+    assert str(caught.value).endswith(f"nines checkpoint consolidate {tmp_path / 'last.ckpt'}")

@@ -99,7 +99,7 @@ def test_the_threshold_comes_from_the_folder_and_is_unknown_without_one(run: Pat
 def test_the_folder_that_a_sweep_copies_its_best_trial_to_is_loaded(run: Path, tmp_path: Path) -> None:
     RunFolder(run).config.write_text("name: best")
     record = SimpleNamespace(folder=run, number=0, value=0.5, params={})
-    _, copied = copy_best(SimpleNamespace(best=lambda: record, name="quick", folder=tmp_path))
+    _, copied = copy_best(SimpleNamespace(best=lambda: record, name="quick", folder=tmp_path, visible=True))
     assert copied.path == tmp_path / "best"
     predictor = Predictor.load(copied.path)
     assert predictor.threshold == 0.25
