@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.root_schemas import ROOT_SCHEMAS
 from apps.signatures import call_problems, import_target
-from nines.errors import ConfigError, UserError
+from nines.errors import ConfigError, UserError, nearest
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -53,10 +53,24 @@ def validate(config: DictConfig, *, root: str = "train") -> None:
     if root in ROOT_SCHEMAS:
         problems += call_problems(ROOT_SCHEMAS[root], values, where="", name=root)
     problems += _walk(values, "")
+    if not problems:
+        problems += _objective_problems(values)
     if len(problems) == 1:
         raise ConfigError(problems[0])
     if problems:
         raise ConfigError("\n".join([f"{len(problems)} problems in the configuration:", *(f"  {p}" for p in problems)]))
+
+
+def _objective_problems(values: Mapping[str, Any]) -> list[str]:
+    """An objective that the module never logs would otherwise end the run at its first validation, an epoch later."""
+    objective, module = values.get("objective"), values.get("module")
+    if objective is None or not isinstance(module, dict) or "_target_" not in module:
+        return []
+    # Modules that do not say what they log are taken at the user's word.
+    known = getattr(import_target(module["_target_"]), "objectives", None)
+    if known is None or objective in known:
+        return []
+    return [f"objective = {objective!r}: the module logs no such figure at a validation; {nearest(objective, known)}"]
 
 
 def _walk(node: Any, where: str) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import lightning as L
 import numpy as np
@@ -18,7 +18,7 @@ from lightning_modules.fsdp import FullySharded, shard
 from lightning_modules.optimizers import OptimizerOptions, build_optimizer, build_schedule, total_optimizer_steps
 from lightning_modules.shares import is_shared_out
 from lightning_modules.trunk import use_trunk_cache
-from lightning_modules.validation_metrics import classification_metrics
+from lightning_modules.validation_metrics import METRICS, classification_metrics
 from nines.building import build
 from nines.clipping.base import ClipResult, GradientClipping
 from nines.clipping.none import NoClipping
@@ -54,6 +54,8 @@ class CompletionClassifier(L.LightningModule):
     """
 
     model: PairClassifier
+    # What `objective` may name: the figures that each validation logs.
+    objectives: ClassVar[tuple[str, ...]] = tuple(f"valid/{name}" for name in METRICS)
 
     def __init__(
         self,

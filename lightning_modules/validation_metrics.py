@@ -15,6 +15,7 @@ from torchmetrics.functional.classification import (
 
 PARTIAL_AUC_MAX_FPR = 0.1
 SMALLEST_PROBABILITY = 1e-12
+METRICS = ("partial_auc", "auroc", "average_precision", "calibration_error", "log_loss")
 
 
 def classification_metrics(scores: NDArray[np.float64], labels: NDArray[np.int8]) -> dict[str, float]:
@@ -31,7 +32,7 @@ def classification_metrics(scores: NDArray[np.float64], labels: NDArray[np.int8]
     certain = labels >= 0
     positive, probability = labels[certain] == 1, scores[certain]
     if positive.all() or not positive.any():
-        return dict.fromkeys(("partial_auc", "auroc", "average_precision", "calibration_error", "log_loss"), math.nan)
+        return dict.fromkeys(METRICS, math.nan)
     # Ranks instead of probabilities: torchmetrics works in float32, where confident scores would tie.
     ranks = torch.from_numpy(_ranks(probability))
     target = torch.from_numpy(positive.astype(np.int64))

@@ -191,3 +191,21 @@ def test_the_root_keys_of_train_are_typed() -> None:
         validate(OmegaConf.create(root), root="train")
     named = {line.split()[0].rstrip(":") for line in str(caught.value).splitlines()[1:]}
     assert named == {"name", "seed", "objective_mode", "threads", "test", "colour"}
+
+
+def test_an_objective_that_the_module_never_logs_is_refused_with_those_that_it_does() -> None:
+    from apps.config import compose
+
+    with pytest.raises(ConfigError, match=r"objective = 'valid/partial_acu'.*did you mean 'valid/partial_auc'"):
+        validate(compose("train", ["model=tiny", "objective=valid/partial_acu"]))
+    validate(compose("train", ["model=tiny", "objective=valid/log_loss", "objective_mode=min"]))
+
+
+def test_a_classifier_names_what_its_validation_logs() -> None:
+    import numpy as np
+
+    from lightning_modules.classifier import CompletionClassifier
+    from lightning_modules.validation_metrics import classification_metrics
+
+    logged = classification_metrics(np.array([0.1, 0.9]), np.array([0, 1], dtype=np.int8))
+    assert CompletionClassifier.objectives == tuple(f"valid/{name}" for name in logged)
