@@ -52,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from rich.console import Console
 
-    from datamodules.check import check
+    from datamodules.check import check, shortcomings
+    from datamodules.locations import SPLITS, unread_files
     from datamodules.reading import read
 
     console = Console()
@@ -64,6 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
     console.print(_length_table([*report.lengths, *tokens], arguments.max_tokens))
     if report.natural:
         console.print(_natural_table(report))
+    warnings = shortcomings(splits)
+    warnings += [f"{path} is not read; splits are called {', '.join(SPLITS)}" for path in unread_files(arguments.path)]
+    for line in warnings:
+        console.print(f"Warning: {line}", markup=False, highlight=False, soft_wrap=True)
     for line in findings(report, show=arguments.show):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return LEAKING if report.leaks else 0

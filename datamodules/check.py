@@ -12,6 +12,18 @@ from numpy.typing import NDArray
 from datamodules.schema import LabelledCompletion, normalised
 from datamodules.splitting import Leak, leaks, prompt_groups
 
+# What cannot be done without a split, and with one class only.
+WITHOUT = {
+    "train": "there is nothing to train on",
+    "valid": "training needs it for its objective and its threshold",
+    "test": "the trained classifier cannot be measured",
+}
+ONE_CLASS = {
+    "train": "there is nothing to tell apart",
+    "valid": "no ranking metric and no threshold can be computed",
+    "test": "either the misses or the false alarms cannot be measured",
+}
+
 
 @dataclass(frozen=True)
 class Balance:
@@ -117,6 +129,18 @@ def check(splits: Mapping[str, Sequence[LabelledCompletion]]) -> DataReport:
         lengths=[length for name, rows in splits.items() for length in _word_lengths(name, rows)],
         natural=[found for name, rows in splits.items() if (found := natural_weights(name, rows)) is not None],
     )
+
+
+def shortcomings(splits: Mapping[str, Sequence[LabelledCompletion]]) -> list[str]:
+    """What the rows lack for training and testing: whole splits, or one of the two classes."""
+    lines = [f"there is no {name} split: {WITHOUT[name]}" for name in WITHOUT if name not in splits]
+    for name in (name for name in WITHOUT if name in splits):
+        injurious = sum(row.label == "yes" for row in splits[name])
+        safe = sum(row.label == "no" for row in splits[name])
+        for count, kind in ((injurious, "injurious row (yes)"), (safe, "safe row (no)")):
+            if count == 0:
+                lines.append(f"{name} has no {kind} among {injurious + safe} certain ones: {ONE_CLASS[name]}")
+    return lines
 
 
 def duplicates(splits: Mapping[str, Sequence[LabelledCompletion]]) -> list[Duplicate]:

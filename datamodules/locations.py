@@ -59,6 +59,15 @@ def split_files(folder: Path) -> dict[str, Path]:
     return files
 
 
+def unread_files(source: str) -> list[Path]:
+    """Data files that lie beside the splits of a folder and are not read, `val.jsonl` for instance; [] elsewhere."""
+    if source.startswith(HUB) or (folder := locate(source)).is_file():
+        return []
+    place = folder / "labelled" if (folder / "labelled").is_dir() else folder
+    read = set(split_files(folder).values())
+    return sorted(path for path in place.iterdir() if path.suffix in SUFFIXES and path.is_file() and path not in read)
+
+
 def _embedded(name: str) -> Path:
     root = Path(str(resources.files("datamodules.embedded")))
     names = sorted(entry.name for entry in root.iterdir() if (entry / "labelled").is_dir())

@@ -65,3 +65,19 @@ def test_checking_needs_no_torch() -> None:
     code = "import sys; from apps.cli import main; main(['data', 'check']); sys.exit('torch' in sys.modules)"
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
+
+
+def test_what_training_would_miss_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "train.jsonl", [GOOD, {**GOOD, "prompt": "She ran."}])
+    write(tmp_path / "val.jsonl", [{**GOOD, "prompt": "It ran.", "label": "no"}])
+    assert main(["data", "check", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "Warning: there is no valid split: training needs it" in out
+    assert "Warning: there is no test split" in out
+    assert "Warning: train has no safe row (no) among 2 certain ones" in out
+    assert f"Warning: {tmp_path / 'val.jsonl'} is not read; splits are called train, valid, test" in out
+
+
+def test_the_embedded_data_has_nothing_to_warn_of(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "check"]) == 0
+    assert "Warning" not in capsys.readouterr().out
