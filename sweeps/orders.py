@@ -70,7 +70,7 @@ class CancelledMark:
 
 
 class LocalOrders:
-    """The first SIGINT, SIGTERM or SIGHUP stops the worker, and so does cancelling; the second stops it at once.
+    """The first SIGINT, SIGTERM or SIGHUP stops the worker, and so does cancelling; the second signal stops it at once.
 
     Args:
         sweep: The open sweep.
@@ -88,9 +88,10 @@ class LocalOrders:
 
     def look(self) -> Order:
         """See the class."""
-        if self.stop_requests == 0 and self._cancelled.look():
-            self.stop_requests = 1
-        return (Order.WORK, Order.STOP)[self.stop_requests] if self.stop_requests < 2 else Order.STOP_AT_ONCE
+        if self.stop_requests > 1:
+            return Order.STOP_AT_ONCE
+        # Whoever cancels marks the sweep and sends a signal besides: together they are one wish.
+        return Order.STOP if self.stop_requests == 1 or self._cancelled.look() else Order.WORK
 
     def interrupted(self) -> None:
         """Somebody stopped that trial alone; the worker goes on."""

@@ -28,6 +28,9 @@ STORAGE_SECONDS = 600.0
 # A job looks less often than a local worker: it may be one of many, and nobody waits at a terminal.
 JOB_LOOK_SECONDS = 3.0
 JOB_DOUBT_SECONDS = 3.0
+# Of the notice before the time limit this much is kept for going back into the queue: a job that SLURM ends for its
+# time stays ended.
+REQUEUE_SECONDS = 20.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -117,7 +120,7 @@ def _job_worker(options: argparse.Namespace, sweep: Sweep, notices: Notices) -> 
     notices.signal_seconds = settings.signal_seconds
     orders = JobOrders(sweep, notices, job, queue=Queue(), requeue=settings.requeue, say=say)
     pace = Pace(
-        save=settings.signal_seconds,
+        save=max(settings.signal_seconds - REQUEUE_SECONDS, settings.signal_seconds / 2),
         look=JOB_LOOK_SECONDS,
         idle=60.0 * options.idle_minutes,
         doubt=JOB_DOUBT_SECONDS,

@@ -29,12 +29,14 @@ def test_the_first_signal_stops_and_the_second_stops_at_once(make_sweep, signals
     assert orders.conclude(lambda: True) == STOPPED
 
 
-def test_cancelling_counts_as_the_first_signal(make_sweep, monkeypatch):
+def test_cancelling_is_one_wish_together_with_the_signal_that_it_sends(make_sweep, monkeypatch, signals):
     monkeypatch.setattr(orders_module, "FOLDER_SECONDS", 0.0)
     sweep = make_sweep()
-    orders = LocalOrders(sweep)
+    orders = LocalOrders(sweep).install()
     assert orders.look() is Order.WORK
     mark_cancelled(sweep)
+    assert orders.look() is Order.STOP
+    os.kill(os.getpid(), signal.SIGTERM)
     assert orders.look() is Order.STOP
     clear_cancelled(sweep)
     assert orders.look() is Order.STOP, "who has begun to stop goes on to stop"
