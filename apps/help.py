@@ -20,6 +20,7 @@ EXAMPLES = {
     "train": (
         ("nines train", "the defaults"),
         ("nines train imbalance=focal module.optimizer.lr=1e-4", "another strategy, another learning rate"),
+        ("nines train launcher=slurm --dry-run", "print the batch script of a cluster; without --dry-run submit it"),
         ("nines train --cfg job", "print the composed config and stop"),
     ),
     "evaluate": (

@@ -102,6 +102,7 @@ def start(words: Sequence[str], *, dry_run: bool = False) -> int:
 
 
 def _start_here(request: SweepRequest, words: Sequence[str]) -> int:
+    from apps.sweep_checks import open_checked
     from apps.sweep_shape import shape_of_trials
     from sweeps.launch_local import LocalLauncher, LocalOptions
     from sweeps.progress import PlainProgress, TerminalProgress
@@ -109,7 +110,7 @@ def _start_here(request: SweepRequest, words: Sequence[str]) -> int:
     console = terminal()
     _, ranks = shape_of_trials(request.definition, None)
     threads = max(request.threads // ranks, 1)
-    sweep = _open(request)
+    sweep = open_checked(request)
     if sweep.definition.question:
         console.print(sweep.definition.question, style="bold", highlight=False)
     each = f"{ranks} ranks of {threads} threads each" if ranks > 1 else f"{threads} threads each"
@@ -124,6 +125,7 @@ def _start_here(request: SweepRequest, words: Sequence[str]) -> int:
 
 def _start_on_slurm(request: SweepRequest, words: Sequence[str], *, dry_run: bool) -> int:
     from apps.submission import require_slurm, warn_of_changes
+    from apps.sweep_checks import open_checked
     from apps.sweep_slurm import plan_workers, print_script, submit
     from sweeps.records import slots_left
 
@@ -132,27 +134,12 @@ def _start_on_slurm(request: SweepRequest, words: Sequence[str], *, dry_run: boo
         return print_script(request, plan)
     require_slurm()
     warn_of_changes(plan.options)
-    sweep, console = _open(request), terminal()
+    sweep, console = open_checked(request), terminal()
     if slots_left(sweep.trials(), sweep.definition) == 0:
         return conclude(sweep, words, console, stopped=False, ended=True)
     if sweep.definition.question:
         console.print(sweep.definition.question, style="bold", highlight=False)
     return submit(sweep, plan, words)
-
-
-def _open(request: SweepRequest) -> Sweep:
-    """The study, made when it is new, after its configurations were checked and what its trials share was made."""
-    from apps.sweep_checks import check_and_prepare
-    from sweeps.records import slots_left
-    from sweeps.study import create_study, open_study
-
-    new = not (request.folder / "sweep.yaml").exists()
-    work = new or slots_left(open_study(request.folder).trials(), request.definition) > 0
-    if work and (new or request.prepare):
-        # A machine without GPUs leaves the outputs of frozen layers to trials that have some.
-        trunk = request.launcher is None or request.launcher.gpus_per_node is None
-        check_and_prepare(request.definition, check=new, prepared=request.prepare, trunk=trunk)
-    return create_study(request.folder, request.definition, storage=request.storage)
 
 
 def status(sweep: Sweep) -> int:
@@ -215,9 +202,10 @@ def cancel(sweep: Sweep) -> int:
         reason = "is still saving" if claim.here() else "stops as soon as it sees the mark in the folder"
         print(f"the worker {claim.pid} on {claim.host} {reason}")
     for view in left.jobs:
-        print(f"{view.line()}; they stop as soon as they see the mark, at the latest with scancel {view.record.id}")
+        end = f"`scancel {view.record.id}` on the cluster ends them at once"
+        print(f"{view.line()}: they stop when they see the mark; {end}")
     if left.problem:
-        print(f"SLURM did not help: {left.problem}")
+        print(f"SLURM refused: {left.problem}")
     print(f"{sweep.folder} is cancelled; `nines sweep` with the same words goes on with it")
     return FAILED if left else 0
 

@@ -5,10 +5,29 @@ from __future__ import annotations
 import multiprocessing
 import shlex
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from apps.preparation import prepare
 from nines.errors import ConfigError, NinesError
 from sweeps.definition import SweepDefinition
+
+if TYPE_CHECKING:
+    from apps.sweep_options import SweepRequest
+    from sweeps.study import Sweep
+
+
+def open_checked(request: SweepRequest) -> Sweep:
+    """The study, made when it is new, after its configurations were checked and what its trials share was made."""
+    from sweeps.records import slots_left
+    from sweeps.study import create_study, open_study
+
+    new = not (request.folder / "sweep.yaml").exists()
+    work = new or slots_left(open_study(request.folder).trials(), request.definition) > 0
+    if work and (new or request.prepare):
+        # A machine without GPUs leaves the outputs of frozen layers to trials that have some.
+        trunk = request.launcher is None or request.launcher.gpus_per_node is None
+        check_and_prepare(request.definition, check=new, prepared=request.prepare, trunk=trunk)
+    return create_study(request.folder, request.definition, storage=request.storage)
 
 
 def check_and_prepare(

@@ -31,7 +31,7 @@ class Left:
     Attributes:
         workers: Workers that run without SLURM: still saving here, or on other machines.
         jobs: Submissions with tasks that still run, or that nobody could be asked about.
-        problem: Why the scheduler did not do as it was told, "" when it did.
+        problem: Why the scheduler did not do as it was told, "" when it did or could not be asked at all.
     """
 
     workers: list[Claim]
@@ -112,7 +112,7 @@ def _cancel_jobs(sweep: Sweep, queue: Queue, *, tell: Callable[[str], None]) -> 
         return [], ""
     ids = [view.record.id for view in alive]
     if any(view.count(JobState.UNKNOWN) for view in alive):
-        return alive, next(task.reason for view in alive for task in view.tasks if task.state is JobState.UNKNOWN)
+        return alive, ""
     try:
         queue.cancel(ids, pending_only=True)
         patience = max(view.record.signal_seconds for view in alive) + RECORD_SECONDS

@@ -68,7 +68,9 @@ class JobView:
         """For a person: what its tasks do, where, and why they wait."""
         unknown = [task for task in self.tasks if task.state is JobState.UNKNOWN]
         if unknown:
-            return f"job {self.record.id}: {len(unknown)} workers, which cannot be asked about: {unknown[0].reason}"
+            return (
+                f"job {self.record.id}: {len(unknown)} workers, about which SLURM cannot be asked ({unknown[0].reason})"
+            )
         parts = []
         if running := [task for task in self.tasks if task.state is JobState.RUNNING]:
             nodes = ", ".join(dict.fromkeys(task.nodes for task in running if task.nodes))

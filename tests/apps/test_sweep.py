@@ -106,7 +106,7 @@ def test_a_trial_that_could_not_run_is_refused_before_the_first_one(capsys, tmp_
     said = capsys.readouterr().err
     assert code == 2
     assert "optimiser" in said
-    assert "module.optimizer" in said
+    assert "did you mean 'optimizer'?" in said
     assert list(tmp_path.iterdir()) == []
 
 

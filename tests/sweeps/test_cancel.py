@@ -64,7 +64,7 @@ def test_without_a_scheduler_the_mark_alone_tells_the_workers(sweep, slurm):
     slurm.unreachable = True
     left = cancel(sweep, queue=Queue(slurm))
     assert [view.record.id for view in left.jobs] == ["7"]
-    assert "does not answer" in left.problem
+    assert "does not answer" in left.jobs[0].line()
     assert (sweep.folder / CANCELLED).exists()
     assert sweep.storage.get_study_user_attrs(sweep.study_id)[CANCELLED] is True
 

@@ -45,7 +45,7 @@ def test_a_machine_without_slurm_says_that_it_cannot_know(make_sweep, monkeypatc
     write_jobs(sweep, [record("7", tasks=2)])
     monkeypatch.setenv("PATH", str(tmp_path))
     (view,) = view_jobs(sweep, Queue(SystemCommands(patience=0.0)))
-    assert view.line().startswith("job 7: 2 workers, which cannot be asked about: there is no command 'squeue' here")
+    assert view.line().startswith("job 7: 2 workers, about which SLURM cannot be asked (there is no command 'squeue'")
     # Who cannot be asked may well live.
     assert view.alive == 2
 
