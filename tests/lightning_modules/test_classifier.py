@@ -187,8 +187,8 @@ def test_a_deferred_model_has_the_weights_that_an_immediate_one_has() -> None:
     before = torch.get_rng_state()
     deferred.configure_model()
     assert torch.equal(torch.get_rng_state(), before)
-    found = deferred.state_dict()
-    assert all(torch.equal(found[name], value) for name, value in immediate.state_dict().items())
+    found = deferred.model.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in immediate.model.state_dict().items())
 
 
 def test_building_twice_keeps_the_trained_weights() -> None:
