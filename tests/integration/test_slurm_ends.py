@@ -164,17 +164,34 @@ def test_a_job_outlives_the_daemon_of_its_node(lab: SlurmCluster, tmp_path: Path
     assert len({step.pid for step in sweep.steps()}) == 1
 
 
-def test_workers_wait_while_the_controller_is_away(lab: SlurmCluster, tmp_path: Path) -> None:
-    """Covers: the controller is stopped while a trial runs, away when the next one is to start, and comes back."""
+def test_a_restart_of_the_controller_between_two_trials_changes_nothing(lab: SlurmCluster, tmp_path: Path) -> None:
+    """Covers: the controller is stopped while a trial runs, and is back when the next one starts."""
     assert lab.lab is not None
-    sweep = toy_sweep(lab, tmp_path / "controller", train=["steps=30", "pause=0.1"], trials=3, workers=2)
+    sweep = toy_sweep(lab, tmp_path / "controller", train=["steps=150", "pause=0.1"], trials=2)
+    sweep.submit()
+    sweep.wait_for_step(5)
+    lab.lab.end("slurmctld", signal.SIGTERM)
+    time.sleep(1)
+    lab.lab.mend()
+    assert sweep.states()["completed"] == 0, "the restart took longer than the trial"
+    assert_completed_once(sweep.wait_until_finished(), 2)
+    assert [row.attempt for row in sweep.rows()] == [0, 0]
+    assert len({step.pid for step in sweep.steps()}) == 1
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_workers_wait_while_the_controller_is_away(lab: SlurmCluster, tmp_path: Path) -> None:
+    """Covers: the controller is away when the next trial is to start; srun itself then waits for one minute or two."""
+    assert lab.lab is not None
+    sweep = toy_sweep(lab, tmp_path / "away", train=["steps=30", "pause=0.1"], trials=3, workers=2)
     sweep.submit()
     sweep.wait_for_step(5)
     lab.lab.end("slurmctld", signal.SIGTERM)
     wait_until(lambda: sweep.states()["completed"] >= 2, seconds=30, what="trials end without the controller")
     time.sleep(2)
     lab.lab.mend()
-    assert_completed_once(sweep.wait_until_finished(), 3)
+    assert_completed_once(sweep.wait_until_finished(seconds=250), 3)
     assert [row.attempt for row in sweep.rows()] == [0, 0, 0]
 
 
