@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from apps.help import choose, groups_of, root_values
+from apps.help import choose, groups_of, root_values, selected, values_of
 
 SHELLS = {
     "bash": ('eval "$(nines completion bash)"', "~/.bashrc"),
@@ -103,7 +103,8 @@ def complete(prefix: str, root: str, *, typed: Sequence[str] = (), folder: Path 
         typed: The overrides before this word, whose choices decide which keys there are.
         folder: The YAML tree, the shipped one by default.
     """
-    groups = {group.name: group for group in groups_of(root, folder=folder)}
+    chosen = selected(typed)
+    groups = {group.name: group for group in groups_of(root, chosen=chosen, folder=folder)}
     key, equals, _ = prefix.partition("=")
     if equals and key in groups:
         found = [f"{key}={choice.name}" for choice in groups[key].choices]
@@ -115,7 +116,7 @@ def complete(prefix: str, root: str, *, typed: Sequence[str] = (), folder: Path 
         found = [f"{name}=" for name, _ in keys_with_values(root, typed=typed, folder=folder)]
     else:
         tops = {name.partition(".")[0] for name, _ in keys_with_values(root, typed=typed, folder=folder) if "." in name}
-        own = [name for name in root_values(root, folder=folder) if name not in groups]
+        own = [name for name in values_of(root, chosen=chosen, folder=folder) if name not in groups]
         found = [*(f"{name}=" for name in [*groups, *own]), *(f"{top}." for top in tops)]
     return sorted({word for word in found if word.startswith(prefix)})
 
@@ -123,9 +124,9 @@ def complete(prefix: str, root: str, *, typed: Sequence[str] = (), folder: Path 
 def keys_with_values(root: str, *, typed: Sequence[str] = (), folder: Path | None = None) -> Iterator[tuple[str, Any]]:
     """Every dotted key that holds a value under the choices of `root` and of the overrides `typed`."""
     yield from root_values(root, folder=folder).items()
-    selected = dict(word.partition("=")[::2] for word in typed)
-    for group in groups_of(root, folder=folder):
-        choice = selected.get(group.name, group.default)
+    chosen = selected(typed)
+    for group in groups_of(root, chosen=chosen, folder=folder):
+        choice = chosen.get(group.name, group.default)
         for package, content in choose(group.name, choice, folder=folder):
             yield from _leaves(content, package)
 

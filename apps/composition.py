@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
-from apps.help import groups_of
+from apps.help import every_group_of, groups_of
 from nines.errors import ConfigError, nearest
 
 HYDRA_VERSION_BASE = "1.3"
@@ -101,15 +101,18 @@ def _explained(
     error: Exception, tree: Path, root: str, *, parsed: Sequence[Override], groups: Mapping[str, Sequence[str]]
 ) -> ConfigError:
     """The line that says which override is to blame: found by composing without those that only set values."""
-    used = [group.name for group in groups_of(root, folder=tree)]
     selecting = [override for override in parsed if override.key_or_group in groups]
+    chosen = {override.key_or_group: str(override.value()) for override in selecting if not override.is_delete()}
+    used = [group.name for group in groups_of(root, chosen=chosen, folder=tree)]
     try:
         config = _compose(tree, root, [str(override.input_line) for override in selecting])
     except (HydraException, OmegaConfBaseException):
         for override in selecting:
             if override.key_or_group not in used and not override.is_add():
+                with_module = override.key_or_group in every_group_of(root, folder=tree) and "module" in chosen
+                asked = f"{root} with module={chosen['module']}" if with_module else root
                 return ConfigError(
-                    f"{override.input_line}: {root} does not use the group {override.key_or_group!r}; "
+                    f"{override.input_line}: {asked} does not use the group {override.key_or_group!r}; "
                     f"{nearest(override.key_or_group, used)}"
                 )
         return ConfigError(f"cannot compose {root}: {_one_line(error)}")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import textwrap
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +48,38 @@ class Group:
     choices: tuple[Choice, ...]
 
 
-def groups_of(root: str, *, folder: Path | None = None) -> list[Group]:
-    """The groups that the root file names in its defaults list, in that order."""
+def groups_of(root: str, *, chosen: Mapping[str, str] = {}, folder: Path | None = None) -> list[Group]:
+    """The groups that the root file names in its defaults list, each followed by those that its choice brings.
+
+    Args:
+        root: Root file of the tree.
+        chosen: Choices other than the defaults, by group: a module brings the groups that it needs.
+        folder: The YAML tree, the shipped one by default.
+    """
     folder = folder or config_folder()
-    found = []
-    for name, default in _defaults(folder / f"{root}.yaml"):
-        files = sorted((folder / name).glob("*.yaml"))
-        choices = tuple(Choice(file.stem, sentence(file)) for file in files)
-        found.append(Group(name, default, choices))
+    return list(_groups(folder / f"{root}.yaml", chosen, folder))
+
+
+def every_group_of(root: str, *, folder: Path | None = None) -> dict[str, Group]:
+    """By name, the groups that `root` uses under any of its choices."""
+    found: dict[str, Group] = {}
+    for first in groups_of(root, folder=folder):
+        for choice in first.choices:
+            for group in groups_of(root, chosen={first.name: choice.name}, folder=folder):
+                found.setdefault(group.name, group)
     return found
+
+
+def _groups(file: Path, chosen: Mapping[str, str], folder: Path) -> Iterator[Group]:
+    for name, default in _defaults(file):
+        files = sorted((folder / name).glob("*.yaml"))
+        yield Group(name, default, tuple(Choice(file.stem, sentence(file)) for file in files))
+        yield from _groups(folder / name / f"{chosen.get(name, default)}.yaml", chosen, folder)
+
+
+def selected(overrides: Iterable[str]) -> dict[str, str]:
+    """Keys to values of `overrides` as they were written; choices of groups are among them."""
+    return {key.lstrip("+"): value for key, _, value in (text.partition("=") for text in overrides)}
 
 
 def sentence(file: Path) -> str:
@@ -75,7 +99,20 @@ def sentence(file: Path) -> str:
 
 def root_values(root: str, *, folder: Path | None = None) -> dict[str, Any]:
     """The plain values that the root file itself sets."""
-    content = read_yaml((folder or config_folder()) / f"{root}.yaml")
+    return _plain(read_yaml((folder or config_folder()) / f"{root}.yaml"))
+
+
+def values_of(root: str, *, chosen: Mapping[str, str] = {}, folder: Path | None = None) -> dict[str, Any]:
+    """The plain values at the top of the configuration: those of the root file, and those that its choices set."""
+    found: dict[str, Any] = {}
+    for group in groups_of(root, chosen=chosen, folder=folder):
+        for package, content in choose(group.name, chosen.get(group.name, group.default), folder=folder):
+            if not package:
+                found |= _plain(content)
+    return {**found, **root_values(root, folder=folder)}
+
+
+def _plain(content: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in content.items() if key != "defaults" and not isinstance(value, dict | list)}
 
 
@@ -102,7 +139,8 @@ def _package(file: Path, group: str) -> str:
 def config_help(root: str, *, command: str, folder: Path | None = None) -> str:
     """The help text: groups with choices and their sentences, default values of the root, examples."""
     lines = []
-    for group in groups_of(root, folder=folder):
+    own = groups_of(root, folder=folder)
+    for group in [*own, *_brought(root, own, folder=folder)]:
         lines += [
             f"  {group.name}",
             *(line for choice in group.choices for line in _choice_lines(choice, group.default)),
@@ -110,12 +148,23 @@ def config_help(root: str, *, command: str, folder: Path | None = None) -> str:
     if lines:
         lines = ["config groups (group=choice; the default is marked *):", *lines, ""]
     lines.append("values (key=value; --cfg job prints every key of the composed config):")
-    values = root_values(root, folder=folder)
+    values = values_of(root, folder=folder)
     lines += [f"    {key}={_as_yaml(value)}" for key, value in values.items()]
     lines += ["", "examples:"]
     width = max((len(line) for line, _ in EXAMPLES.get(command, ())), default=0)
     lines += [f"    {line:<{width}}  {meaning}" for line, meaning in EXAMPLES.get(command, ())]
     return "\n".join(lines).replace("%", "%%")
+
+
+def _brought(root: str, own: Sequence[Group], *, folder: Path | None) -> Iterator[Group]:
+    """The groups beside `own` that other choices bring, named with the first of these choices."""
+    seen = {group.name for group in own}
+    for first in own:
+        for choice in first.choices:
+            for group in groups_of(root, chosen={first.name: choice.name}, folder=folder):
+                if group.name not in seen:
+                    seen.add(group.name)
+                    yield replace(group, name=f"{group.name} (with {first.name}={choice.name})")
 
 
 def _choice_lines(choice: Choice, default: str | None) -> list[str]:
@@ -138,12 +187,12 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
 
 def _defaults(file: Path) -> list[tuple[str, str | None]]:
-    """The `(group, choice)` entries of a root file's defaults list; `override`, `optional` and packages are dropped."""
+    """The `(group, choice)` entries of a defaults list; `optional` and packages are dropped, and changes of others."""
     found = []
     for entry in read_yaml(file).get("defaults", []):
         if not isinstance(entry, dict):
             continue
         for key, choice in entry.items():
-            name = str(key).removeprefix("optional ").removeprefix("override ").partition("@")[0].lstrip("/")
-            found.append((name, choice))
+            if not str(key).startswith("override "):
+                found.append((str(key).removeprefix("optional ").partition("@")[0].lstrip("/"), choice))
     return found

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.config import compose, config_folder, config_tree
-from apps.help import groups_of, read_yaml
+from apps.help import every_group_of, groups_of, read_yaml, values_of
 from apps.launcher import read_launcher
 from apps.sweep import ACTIONS
 from nines.errors import SweepError, UserError, nearest
@@ -177,7 +177,7 @@ def cores() -> int:
 def _split(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     content = read_yaml(config_folder() / "sweep.yaml")
     own_keys = {key for key in content if key != "defaults"} | {group.name for group in groups_of("sweep")}
-    train_keys = read_yaml(config_folder() / "train.yaml").keys() | {group.name for group in groups_of("train")}
+    train_keys = values_of("train").keys() | every_group_of("train").keys()
     own: list[str] = []
     for_trials: list[str] = []
     for text in overrides:

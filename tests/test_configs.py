@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from apps.composition import choices
 from apps.config import compose, config_folder
 from apps.defects import behind
-from apps.help import choose, groups_of
+from apps.help import choose, every_group_of, groups_of
 from apps.signatures import import_target
 from apps.training import resolve_precision
 from apps.validation import PASSED_ON, REPLACED, validate
@@ -25,7 +25,34 @@ TREE = config_folder()
 ROOTS = sorted(path.stem for path in TREE.glob("*.yaml"))
 # Values that a root file leaves to the user; any text does for composing.
 GIVEN = {"evaluate": ["classifier=somewhere"], "train": [], "sweep": []}
-CHOICES = [(root, group.name, choice.name) for root in ROOTS for group in groups_of(root) for choice in group.choices]
+# Choices of a group that several modules share and that fit another module than the default one.
+OF_MODULE: dict[tuple[str, str], str] = {}
+
+
+def module_of(group: str, choice: str) -> str | None:
+    """The module to compose a choice with: itself, the one that it was made for, or the first that has its group."""
+    if group == "module" or group in {known.name for known in groups_of("train")}:
+        return OF_MODULE.get((group, choice))
+    brings = (
+        name
+        for name in choices(TREE)["module"]
+        if group in {g.name for g in groups_of("train", chosen={"module": name})}
+    )
+    return next(brings, None)
+
+
+def with_module(root: str, group: str, choice: str) -> list[str]:
+    """The overrides under which `choice` makes sense."""
+    name = module_of(group, choice) if root == "train" else None
+    return [*GIVEN.get(root, []), *([f"module={name}"] if name else [])]
+
+
+CHOICES = [
+    (root, group.name, choice.name)
+    for root in ROOTS
+    for group in every_group_of(root).values()
+    for choice in group.choices
+]
 
 
 def test_there_is_something_to_check() -> None:
@@ -34,7 +61,7 @@ def test_there_is_something_to_check() -> None:
 
 
 def test_every_group_is_used_by_a_root() -> None:
-    used = {group.name for root in ROOTS for group in groups_of(root)}
+    used = {name for root in ROOTS for name in every_group_of(root)}
     assert set(choices(TREE)) - used == set()
 
 
@@ -45,7 +72,7 @@ def test_the_defaults_of_every_root_compose_and_validate(root: str) -> None:
 
 @pytest.mark.parametrize(("root", "group", "choice"), CHOICES)
 def test_every_choice_composes_and_its_constructors_take_it(root: str, group: str, choice: str) -> None:
-    config = compose(root, [*GIVEN[root], f"{group}={choice}"], allow_missing=True)
+    config = compose(root, [*with_module(root, group, choice), f"{group}={choice}"], allow_missing=True)
     validate(config, root=root)
     assert_chosen(config, group, choice)
 
@@ -81,11 +108,11 @@ def test_every_pair_of_strategies_that_a_sweep_may_try_is_valid(imbalance: str, 
 
 
 def test_what_validation_knows_by_name_is_still_there() -> None:
-    config = compose("train", [])
     for target, mappings in PASSED_ON.items():
         import_target(target)
         for passed_on in mappings.values():
             assert is_dataclass(import_target(passed_on))
+    config = compose("train", [])
     for key in REPLACED:
         assert OmegaConf.select(config, key) is not None
 
@@ -100,6 +127,8 @@ def test_only_yaml_and_the_package_marker_lie_in_the_tree() -> None:
 @pytest.mark.parametrize("group", ["imbalance", "clipping", "dropout", "optimizer", "module", "experiment"])
 def test_every_choice_of_the_module_builds_with_the_tiny_encoder(group: str) -> None:
     for choice in choices(TREE)[group]:
+        if group == "module" and choice != "classifier":
+            continue
         config = compose("train", ["model=tiny", f"{group}={choice}"])
         config.module.model.update(source="tiny:bert", freeze_layers=0)
         module = instantiate(config.module, _recursive_=False, _convert_="all")
@@ -133,13 +162,16 @@ def test_the_gpu_trainer_builds() -> None:
 
 @pytest.mark.parametrize("choice", choices(TREE).get("callbacks", []))
 def test_every_set_of_callbacks_builds(choice: str) -> None:
-    built = instantiate(compose("train", [f"callbacks={choice}"]).callbacks, _convert_="all")
+    overrides = [*with_module("train", "callbacks", choice), f"callbacks={choice}"]
+    built = instantiate(compose("train", overrides).callbacks, _convert_="all")
     assert all(isinstance(callback, Callback) for callback in built.values())
 
 
 @pytest.mark.parametrize("choice", choices(TREE).get("datamodule", []))
 def test_every_data_module_builds(choice: str) -> None:
-    config = compose("train", ["model=tiny", f"datamodule={choice}"], allow_missing=True)
+    overrides = [*with_module("train", "datamodule", choice), f"datamodule={choice}"]
+    config = compose("train", overrides, allow_missing=True)
+    config.module.model.source = "tiny:llama" if module_of("datamodule", choice) else "tiny:bert"
     if OmegaConf.is_missing(config.datamodule, "path"):
         config.datamodule.path = "embedded:injury"
     assert isinstance(instantiate(config.datamodule, _convert_="all"), LightningDataModule)

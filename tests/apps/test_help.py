@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from apps.config import config_folder
-from apps.help import choose, config_help, groups_of, root_values, sentence
+from apps.help import choose, config_help, every_group_of, groups_of, root_values, sentence, values_of
 from tests.apps.small_tree import write_tree
 
 
@@ -58,3 +58,58 @@ def test_every_shipped_choice_has_its_sentence() -> None:
     files = sorted(config_folder().rglob("*.yaml"))
     assert len(files) > 20
     assert [str(file) for file in files if not sentence(file)] == []
+
+
+@pytest.fixture
+def nested(tree: Path) -> Path:
+    """The small tree with a second module that brings a group, a key at the top and data of its own."""
+    files = {
+        "module/large.yaml": """\
+# @package _global_
+# A large module
+defaults:
+  - /size: big
+  - _self_
+name: large
+module:
+  depth: 7
+""",
+        "size/big.yaml": "# @package module.size\n# Big\ncount: 9\n",
+        "size/huge.yaml": "# @package module.size\n# Huge\ncount: 99\n",
+    }
+    for name, text in files.items():
+        (tree / name).parent.mkdir(exist_ok=True)
+        (tree / name).write_text(text, encoding="utf-8")
+    return tree
+
+
+def test_a_module_brings_its_groups_right_after_itself(nested: Path) -> None:
+    assert [group.name for group in groups_of("train", folder=nested)] == ["module", "imbalance", "extra"]
+    brought = groups_of("train", chosen={"module": "large"}, folder=nested)
+    assert [(group.name, group.default) for group in brought] == [
+        ("module", "small"),
+        ("size", "big"),
+        ("imbalance", "none"),
+        ("extra", None),
+    ]
+    assert set(every_group_of("train", folder=nested)) == {"module", "size", "imbalance", "extra"}
+
+
+def test_values_of_a_choice_at_the_top_count_as_the_roots_own_and_the_root_wins(nested: Path) -> None:
+    assert values_of("train", folder=nested)["name"] == "small"
+    root = nested / "train.yaml"
+    root.write_text(root.read_text(encoding="utf-8").replace("name: small", "other: 1"), encoding="utf-8")
+    assert "name" not in values_of("train", folder=nested)
+    assert values_of("train", chosen={"module": "large"}, folder=nested)["name"] == "large"
+
+
+def test_help_names_the_choice_that_brings_a_group(nested: Path) -> None:
+    text = config_help("train", command="train", folder=nested)
+    assert "size (with module=large)" in text
+    assert "  * big" in text
+
+
+def test_the_classifier_brings_what_it_needs_and_imbalance_after_the_data() -> None:
+    names = [group.name for group in groups_of("train")]
+    assert {"model", "dropout", "clipping", "optimizer", "callbacks", "trainer", "launcher"} <= set(names)
+    assert names.index("imbalance") > names.index("datamodule")
