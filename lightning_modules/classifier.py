@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_modules.checkpoint_io import describe_mismatch
-from lightning_modules.deepspeed import DeepSpeed
+from lightning_modules.clipped_training import ClippedTraining
+from lightning_modules.frozen_weights import leave_out_frozen, put_back_frozen
 from lightning_modules.fsdp import FullySharded, shard
 from lightning_modules.optimizers import OptimizerOptions, build_optimizer, build_schedule, total_optimizer_steps
 from lightning_modules.shares import is_shared_out
 from lightning_modules.trunk import use_trunk_cache
 from lightning_modules.validation_metrics import METRICS, classification_metrics
 from nines.building import build
-from nines.clipping.base import ClipResult, GradientClipping
-from nines.clipping.none import NoClipping
-from nines.errors import CapabilityError, CheckpointError, ConfigError, DivergedError
+from nines.clipping.base import GradientClipping
+from nines.errors import ConfigError, DivergedError
 from nines.losses.base import BinaryLoss
 from nines.losses.r_drop import r_drop_penalty
 from nines.models.classifier import PairClassifier, PairClassifierOptions, build_pair_classifier
@@ -32,7 +29,7 @@ PLAIN_LOSS = {"_target_": "nines.losses.none.PlainLoss"}
 NO_CLIPPING = {"_target_": "nines.clipping.none.NoClipping"}
 
 
-class CompletionClassifier(L.LightningModule):
+class CompletionClassifier(ClippedTraining):
     """P(injurious) of a completion, given its prompt.
 
     Every argument is plain data, so that a checkpoint can be loaded without any configuration:
@@ -80,7 +77,6 @@ class CompletionClassifier(L.LightningModule):
             self.model = build_pair_classifier(**architecture, dropout=self.dropout_options)
         self.loss: BinaryLoss = build(loss, kind=BinaryLoss)
         self.clipping: GradientClipping = build(clipping, kind=GradientClipping)
-        self.last_clip: ClipResult | None = None
         self._collected: dict[str, list[tuple[Tensor, Tensor]]] = {}
         self._scores: dict[str, NDArray[np.float64]] = {}
 
@@ -88,7 +84,7 @@ class CompletionClassifier(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Hand the loss the mixture's class counts, and the data module the outputs of the frozen layers."""
-        self._check_clipping()
+        self.check_clipping()
         data = self._data
         if stage == "fit":
             self.loss.prepare(data.class_counts())
@@ -113,34 +109,6 @@ class CompletionClassifier(L.LightningModule):
     @property
     def _built(self) -> bool:
         return "model" in self._modules
-
-    @property
-    def _engine_clips(self) -> bool:
-        """Whether gradients are DeepSpeed's own; at stage 0 they are whole and ours."""
-        strategy = self.trainer.strategy
-        return isinstance(strategy, DeepSpeed) and strategy.stage > 0
-
-    def _check_clipping(self) -> None:
-        strategy, name = self.trainer.strategy, type(self.clipping).__name__
-        if isinstance(strategy, DeepSpeedStrategy) and not isinstance(strategy, DeepSpeed):
-            raise CapabilityError(
-                "Lightning's own DeepSpeed strategy takes other steps than DDP; use trainer=deepspeed_zero2, or "
-                "lightning_modules.deepspeed.DeepSpeed"
-            )
-        if isinstance(strategy, DeepSpeed) and self._engine_clips:
-            algorithm, limit = self.clipping.native or (None, 0.0)
-            if algorithm != "norm" and not isinstance(self.clipping, NoClipping):
-                raise CapabilityError(
-                    f"{name} cannot reach the gradients under DeepSpeed, whose engine keeps them to itself and clips "
-                    "by norm only; use clipping=norm or clipping=none, or trainer=ddp"
-                )
-            strategy.clip_by_norm(limit)
-        sharded = isinstance(strategy, FSDPStrategy | ModelParallelStrategy)
-        if sharded and not self.clipping.supports_sharded_gradients:
-            raise CapabilityError(
-                f"{name} needs whole gradients, which {type(strategy).__name__} does not keep; "
-                "use clipping=norm or clipping=none, or a strategy that does not shard (ddp)"
-            )
 
     def configure_optimizers(self) -> Any:
         """AdamW and its schedule, stepped at every optimizer step."""
@@ -187,31 +155,9 @@ class CompletionClassifier(L.LightningModule):
             loss = 0.5 * (loss + second) + self.dropout_options.r_drop * penalty
         return loss
 
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip by our strategy, and keep what it saw for the callbacks."""
-        if gradient_clip_val is not None:
-            raise ConfigError("choose clipping by the group `clipping=…`, not by trainer.gradient_clip_val")
-        if self._engine_clips:
-            return  # while it steps
-        named = [(name, parameter) for name, parameter in self.model.named_parameters() if parameter.grad is not None]
-        self.last_clip = self.clipping.clip(named)
-
-    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
-        """Step, and keep what DeepSpeed's engine saw: it tells the norm before clipping only afterwards."""
-        super().optimizer_step(*arguments, **options)
-        strategy = self.trainer.strategy
-        if self._engine_clips and isinstance(strategy, DeepSpeed):
-            self.last_clip = strategy.last_clip()
-
-    def gradient_of(self, parameter: torch.nn.Parameter) -> Tensor | None:
-        """The gradient of `parameter` before a step, averaged over ranks; call it on every rank."""
-        strategy = self.trainer.strategy
-        return strategy.gradient_of(parameter) if isinstance(strategy, DeepSpeed) else parameter.grad
+    def clipped_parameters(self) -> Iterable[tuple[str, torch.nn.Parameter]]:
+        """Names without the module's own `model.` in front, as clipping's `exclude` expects them."""
+        return self.model.named_parameters()
 
     # ---- evaluation
 
@@ -292,10 +238,8 @@ class CompletionClassifier(L.LightningModule):
     # ---- checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leave out the frozen parameters: their source gives them back, and its fingerprint is kept to compare."""
-        frozen = {f"model.{name}" for name in self.model.frozen_parameter_names()}
-        checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k not in frozen}
-        checkpoint["source_fingerprint"] = self.model.fingerprint()
+        """Leave out the frozen parameters."""
+        leave_out_frozen(checkpoint, self._frozen_names(), fingerprint=self.model.fingerprint())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the frozen parameters back, and say in one line what does not fit.
@@ -303,21 +247,11 @@ class CompletionClassifier(L.LightningModule):
         Raises:
             CheckpointError: Another architecture, or frozen layers from other weights.
         """
-        # A strategy that shards loads its tensors itself, and leaves their names and shapes.
-        saved = dict(checkpoint.get("state_dict", checkpoint.get("shapes", {})))
-        frozen = {f"model.{name}" for name in self.model.frozen_parameter_names()}
-        left_out = frozen - saved.keys()
-        if left_out and checkpoint.get("source_fingerprint") != self.model.fingerprint():
-            raise CheckpointError(
-                "the checkpoint leaves out its frozen layers, and they came from other weights than "
-                f"{self.hparams['model'].get('source')!r} gives now; set module.model.source to the one of the training"
-            )
-        if "state_dict" not in checkpoint:
-            return
-        own = self.state_dict()
-        for name in left_out:
-            saved[name] = own[name]
-        differences = describe_mismatch(saved, own)
-        if differences:
-            raise CheckpointError(f"the checkpoint is of another architecture: {differences}")
-        checkpoint["state_dict"] = saved
+        source = str(self.hparams["model"].get("source"))
+        # Under a strategy that shards, the state is not asked for: collecting it would gather every share.
+        own = self.state_dict() if "state_dict" in checkpoint else {}
+        names, fingerprint = self._frozen_names(), self.model.fingerprint()
+        put_back_frozen(checkpoint, own, names, fingerprint=fingerprint, source=source)
+
+    def _frozen_names(self) -> set[str]:
+        return {f"model.{name}" for name in self.model.frozen_parameter_names()}

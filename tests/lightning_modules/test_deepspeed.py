@@ -10,12 +10,9 @@ import torch
 from torch import nn
 
 from nines.errors import CapabilityError, ConfigError
-from tests.lightning_modules.small_classifier import tiny_classifier, tiny_trainer
 
 pytest.importorskip("deepspeed")
 from lightning_modules.deepspeed import DeepSpeed
-
-CLIPPING = "nines.clipping"
 
 
 @pytest.mark.parametrize(
@@ -57,40 +54,6 @@ def test_training_without_deepspeed_never_imports_it(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "fitted.ckpt").is_file()
-
-
-def with_strategy(folder: Path, strategy: DeepSpeed, clipping: str, **arguments: Any) -> Any:
-    module = tiny_classifier(clipping={"_target_": f"{CLIPPING}.{clipping}", **arguments})
-    trainer = tiny_trainer(folder)
-    trainer._accelerator_connector.strategy = strategy
-    module.trainer = trainer
-    return module
-
-
-@pytest.mark.parametrize(
-    ("clipping", "options", "limit"),
-    [("norm.NormClipping", {"max_norm": 0.25}, 0.25), ("none.NoClipping", {}, 0.0)],
-)
-def test_clipping_by_norm_is_handed_to_the_engine(
-    tmp_path: Path, clipping: str, options: dict[str, Any], limit: float
-) -> None:
-    strategy = DeepSpeed(stage=2)
-    with_strategy(tmp_path, strategy, clipping, **options)._check_clipping()
-    assert strategy.settings["gradient_clipping"] == limit
-
-
-@pytest.mark.parametrize("clipping", ["value.ValueClipping", "adaptive.AdaptiveClipping", "quantile.QuantileClipping"])
-def test_clipping_that_the_engine_cannot_do_is_refused_in_one_line(tmp_path: Path, clipping: str) -> None:
-    module = with_strategy(tmp_path, DeepSpeed(stage=2), clipping)
-    with pytest.raises(CapabilityError, match=rf"{clipping.split('.')[1]}.*clipping=norm") as raised:
-        module.setup("fit")
-    assert "\n" not in str(raised.value)
-
-
-def test_at_stage_0_gradients_are_whole_and_any_clipping_works(tmp_path: Path) -> None:
-    strategy = DeepSpeed(stage=0)
-    with_strategy(tmp_path, strategy, "quantile.QuantileClipping")._check_clipping()
-    assert strategy.settings.get("gradient_clipping", 0.0) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -135,17 +98,6 @@ def test_row_weights_and_targets_keep_their_precision() -> None:
         "hidden_states": torch.bfloat16,
     }
     assert strategy.precision_plugin.precision == "bf16-mixed"
-
-
-def test_lightnings_own_deepspeed_is_refused(tmp_path: Path) -> None:
-    from lightning.pytorch.strategies import DeepSpeedStrategy
-
-    module = tiny_classifier()
-    trainer = tiny_trainer(tmp_path)
-    trainer._accelerator_connector.strategy = DeepSpeedStrategy(stage=2)
-    module.trainer = trainer
-    with pytest.raises(CapabilityError, match="trainer=deepspeed_zero2"):
-        module.setup("fit")
 
 
 def test_weight_decay_knows_a_matrix_by_its_whole_shape() -> None:
