@@ -98,7 +98,7 @@ def _typed(name: str, cell: str) -> Any:
     """The cell as the type that the schema states for its column; as text when it is no such thing."""
     if name == "labels":
         return cell.split("|")
-    if name in ("selection_probability", "drawn"):
+    if name in ("selection_probability", "drawn", "clarity"):
         for kind in (int, float):
             try:
                 return kind(cell)

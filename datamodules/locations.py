@@ -14,6 +14,7 @@ from nines.errors import DataError, nearest
 
 EMBEDDED = "embedded:"
 HUB = "hub:"
+LABELLED = "labelled"
 SPLITS = ("train", "valid", "test")
 EXTRAS = ("adversarial", "minimal_pairs")
 
@@ -35,14 +36,20 @@ def locate(source: str) -> Path:
     return path
 
 
-def split_files(folder: Path) -> dict[str, Path]:
+def split_files(folder: Path, *, inside: str = LABELLED) -> dict[str, Path]:
     """Names of splits and extra test sets to their files in `folder`.
+
+    Args:
+        folder: Where to look.
+        inside: Folder in it that may hold the splits; extra test sets are looked for beside `labelled` only.
 
     Raises:
         DataError: There is no training file, or a split has files of several formats.
     """
-    labelled = folder / "labelled"
-    places = {**dict.fromkeys(SPLITS, labelled if labelled.is_dir() else folder), **dict.fromkeys(EXTRAS, folder)}
+    inner = folder / inside
+    places = dict.fromkeys(SPLITS, inner if inner.is_dir() else folder)
+    if inside == LABELLED:
+        places |= dict.fromkeys(EXTRAS, folder)
     files: dict[str, Path] = {}
     for name, place in places.items():
         found = [place / f"{name}{suffix}" for suffix in SUFFIXES if (place / f"{name}{suffix}").is_file()]

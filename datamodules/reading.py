@@ -28,7 +28,7 @@ def read(source: str, *, shares: Shares = DEFAULT_SHARES) -> Splits:
     """
     problems: list[str] = []
     if source.startswith(HUB):
-        splits = {name: _parse(rows, problems, name) for name, rows in _hub_rows(source.removeprefix(HUB)).items()}
+        splits = {name: _parse(rows, problems, name) for name, rows in hub_rows(source.removeprefix(HUB)).items()}
         whole = list(splits) == ["train"]
     else:
         location = locate(source)
@@ -36,7 +36,7 @@ def read(source: str, *, shares: Shares = DEFAULT_SHARES) -> Splits:
         files = {"train": location} if whole else split_files(location)
         splits = {name: _parse(_file_rows(path, name), problems, name) for name, path in files.items()}
     if problems:
-        raise _all_at_once(source, problems)
+        raise all_at_once(source, problems)
     if empty := [name for name, rows in splits.items() if not rows]:
         raise DataError(f"{source}: {' and '.join(empty)} {'has' if len(empty) == 1 else 'have'} no rows")
     return split_by_prompt(splits["train"], shares=shares) if whole else splits
@@ -67,7 +67,7 @@ def _parse(rows: Iterable[RawRow], problems: list[str], split: str) -> list[Labe
     return parsed
 
 
-def _hub_rows(name: str) -> dict[str, Iterator[RawRow]]:
+def hub_rows(name: str) -> dict[str, Iterator[RawRow]]:
     """The rows of each split of a data set on the hub (or in a local folder that `datasets` understands)."""
     import datasets
 
@@ -87,7 +87,8 @@ def _hub_rows(name: str) -> dict[str, Iterator[RawRow]]:
     }
 
 
-def _all_at_once(source: str, problems: list[str]) -> DataError:
+def all_at_once(source: str, problems: list[str]) -> DataError:
+    """One error for all that is wrong with the rows of `source`, of which the first fifty are listed."""
     shown = problems[:SHOWN_PROBLEMS]
     if len(problems) > len(shown):
         shown = [*shown, f"… and {len(problems) - len(shown)} more"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -96,7 +96,7 @@ def parse(row: Mapping[str, Any], where: str, *, default_source: str | None = No
         where: File and line (or row), put before each message.
         default_source: `source` of rows that name none.
     """
-    reader = _FieldReader(row, where)
+    reader = FieldReader(row, where)
     prompt, completion = reader.text("prompt", required=True), reader.text("completion", required=True)
     label = reader.one_of("label", LABELS, required=True)
     chance, drawn = reader.probability("selection_probability"), reader.count("drawn")
@@ -125,7 +125,7 @@ def parse(row: Mapping[str, Any], where: str, *, default_source: str | None = No
 
 def parse_minimal_pair(row: Mapping[str, Any], where: str) -> list[LabelledCompletion] | list[str]:
     """The two rows of a minimal pair (`prompt`, `yes`, `no`), which share a prompt, or one message for each problem."""
-    reader = _FieldReader(row, where)
+    reader = FieldReader(row, where)
     prompt = reader.text("prompt", required=True)
     completions = {label: reader.text(label, required=True) for label in ("yes", "no")}
     if reader.problems:
@@ -140,25 +140,28 @@ def parse_minimal_pair(row: Mapping[str, Any], where: str) -> list[LabelledCompl
     ]  # fmt: skip
 
 
-class _FieldReader:
-    """Takes fields out of one row and collects what is wrong with them."""
+class FieldReader:
+    """Takes fields out of one row and collects what is wrong with them; `fields` are the names that a row may have."""
 
-    def __init__(self, row: Mapping[str, Any], where: str) -> None:
+    def __init__(self, row: Mapping[str, Any], where: str, *, fields: Sequence[str] = FIELDS) -> None:
         self.row = row
         self.where = where
+        self.fields = fields
         self.problems: list[str] = []
 
     def problem(self, field: str, message: str) -> None:
+        """Note what is wrong with `field`."""
         self.problems.append(f"{self.where}, field {field!r}: {message}")
 
     def text(self, field: str, *, required: bool = False) -> str:
+        """A text that is not blank; "" if there is none, or if it is a problem."""
         value = self.row.get(field)
         if value is None:
             if required:
                 self.problem(field, "missing")
             return ""
         if not isinstance(value, str):
-            self.problem(field, f"must be text, not {_shown(value)}")
+            self.problem(field, f"must be text, not {shown(value)}")
         elif not value.strip():
             self.problem(field, "is empty")
         else:
@@ -166,6 +169,7 @@ class _FieldReader:
         return ""
 
     def one_of(self, field: str, valid: tuple[str, ...], *, required: bool = False) -> str:
+        """One of `valid`; "" if there is none."""
         count = len(self.problems)
         value = self.text(field, required=required)
         if value not in valid and (value or (required and len(self.problems) == count)):
@@ -173,11 +177,12 @@ class _FieldReader:
         return value
 
     def label_list(self, field: str) -> tuple[Label, ...]:
+        """A list of labels."""
         value = self.row.get(field)
         if value is None:
             return ()
         if not isinstance(value, list | tuple):
-            self.problem(field, f"must be a list of labels, not {_shown(value)}")
+            self.problem(field, f"must be a list of labels, not {shown(value)}")
             return ()
         for item in value:
             if item not in LABELS:
@@ -185,11 +190,12 @@ class _FieldReader:
         return tuple(value)
 
     def probability(self, field: str) -> float | None:
+        """A number above 0 and at most 1."""
         value = self.row.get(field)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
-            self.problem(field, f"must be a number, not {_shown(value)}")
+            self.problem(field, f"must be a number, not {shown(value)}")
         elif not 0 < value <= 1:
             self.problem(field, f"must be above 0 and at most 1, is {value}")
         else:
@@ -197,11 +203,12 @@ class _FieldReader:
         return None
 
     def count(self, field: str) -> int | None:
+        """A whole number of at least 1."""
         value = self.row.get(field)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int):
-            self.problem(field, f"must be a whole number, not {_shown(value)}")
+            self.problem(field, f"must be a whole number, not {shown(value)}")
         elif value < 1:
             self.problem(field, f"must be at least 1, is {value}")
         else:
@@ -209,12 +216,15 @@ class _FieldReader:
         return None
 
     def check_names(self) -> None:
+        """Note each field that is probably a misspelt one."""
         for name in self.row:
-            if name not in FIELDS and (close := difflib.get_close_matches(str(name), FIELDS, n=1, cutoff=0.8)):
+            if name not in self.fields and (
+                close := difflib.get_close_matches(str(name), self.fields, n=1, cutoff=0.8)
+            ):
                 self.problem(str(name), f"unknown field; did you mean {close[0]!r}?")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """`value` and its type, short enough for one line."""
     text = repr(value)
     return f"{text if len(text) <= 40 else text[:37] + '...'} ({type(value).__name__})"

@@ -6,11 +6,29 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
-from datamodules.schema import LabelledCompletion, normalised
+from datamodules.schema import normalised
 from nines.errors import ConfigError, DataError
 
+
+class PromptRow(Protocol):
+    """A row of any kind that continues a prompt."""
+
+    @property
+    def id(self) -> str:
+        """Name of the row."""
+
+    @property
+    def prompt_id(self) -> str:
+        """Name of the prompt."""
+
+    @property
+    def prompt(self) -> str:
+        """Text of the prompt."""
+
+
+Row = TypeVar("Row", bound=PromptRow)
 Shares = Sequence[float]
 DEFAULT_SHARES: Final = (0.8, 0.1, 0.1)
 
@@ -28,7 +46,7 @@ class Leak:
     rows: Mapping[str, int]
 
 
-def prompt_groups(rows: Sequence[LabelledCompletion]) -> list[int]:
+def prompt_groups(rows: Sequence[PromptRow]) -> list[int]:
     """A number for each row; rows have the same one if they share a prompt by name or by (normalised) text.
 
     Rows that are linked by others count as one group too. Numbers are those of first appearance.
@@ -57,9 +75,7 @@ def prompt_groups(rows: Sequence[LabelledCompletion]) -> list[int]:
     return [numbers.setdefault(root(group), len(numbers)) for group in groups]
 
 
-def split_by_prompt(
-    rows: Sequence[LabelledCompletion], *, shares: Shares = DEFAULT_SHARES
-) -> dict[str, list[LabelledCompletion]]:
+def split_by_prompt(rows: Sequence[Row], *, shares: Shares = DEFAULT_SHARES) -> dict[str, list[Row]]:
     """Rows into train, valid and test, all rows of a prompt into one; decided by a hash of the prompt's text.
 
     Args:
@@ -75,7 +91,7 @@ def split_by_prompt(
     for row, group in zip(rows, groups, strict=True):
         text = normalised(row.prompt)
         first_text[group] = min(text, first_text.get(group, text))
-    splits: dict[str, list[LabelledCompletion]] = {"train": [], "valid": [], "test": []}
+    splits: dict[str, list[Row]] = {"train": [], "valid": [], "test": []}
     for row, group in zip(rows, groups, strict=True):
         digest = hashlib.sha256(first_text[group].encode()).digest()
         place = int.from_bytes(digest[:8], "big") / 2**64
@@ -83,7 +99,7 @@ def split_by_prompt(
     return {name: kept for name, kept in splits.items() if kept}
 
 
-def leaks(splits: Mapping[str, Sequence[LabelledCompletion]]) -> list[Leak]:
+def leaks(splits: Mapping[str, Sequence[PromptRow]]) -> list[Leak]:
     """The prompts that lie in more than one of `splits`, by name or by text."""
     names = [name for name, rows in splits.items() for _ in rows]
     rows = [row for split in splits.values() for row in split]
@@ -105,7 +121,7 @@ def check_shares(shares: Sequence[float]) -> None:
         raise ConfigError(f"shares {list(shares)} must be three shares (train, valid, test) that sum to 1")
 
 
-def refuse_leaks(splits: Mapping[str, Sequence[LabelledCompletion]], source: str) -> None:
+def refuse_leaks(splits: Mapping[str, Sequence[PromptRow]], source: str) -> None:
     """Do nothing if no prompt lies in more than one split.
 
     Raises:
@@ -120,7 +136,7 @@ def refuse_leaks(splits: Mapping[str, Sequence[LabelledCompletion]], source: str
         )
 
 
-def limited(rows: list[LabelledCompletion], count: int | None) -> list[LabelledCompletion]:
+def limited(rows: list[Row], count: int | None) -> list[Row]:
     """At most `count` of `rows`, in their order, chosen by a hash of their ids; None for all."""
     if count is None or count >= len(rows):
         return rows
