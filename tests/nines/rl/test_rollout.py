@@ -88,7 +88,7 @@ def test_siblings_stay_together_where_asked():
 def test_a_minibatch_without_rows_is_refused():
     with pytest.raises(ConfigError, match="minibatch_size"):
         minibatches(torch.arange(3), size=0, seed=(0,))
-    with pytest.raises(ConfigError, match="too few for 4 ranks"):
+    with pytest.raises(ConfigError, match="too small for 4 ranks"):
         share_of_rank(torch.arange(3), torch.ones(9), rank=0, ranks=4, size=2)
 
 
