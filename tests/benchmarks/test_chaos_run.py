@@ -27,9 +27,7 @@ def test_a_minute_of_chaos_loses_doubles_and_changes_nothing(tmp_path: Path) -> 
     assert sum(summary["blows"].values()) >= 5
 
 
-def test_a_folder_that_holds_something_is_never_written_into(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "precious").touch()
     assert main(["--out", str(tmp_path)]) == 2
     assert "is not empty" in capsys.readouterr().err

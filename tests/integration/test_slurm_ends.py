@@ -200,7 +200,7 @@ def test_a_job_of_a_lost_node_goes_on_elsewhere_while_its_old_processes_are_fenc
 ) -> None:
     """Covers: node failure with the daemon gone, so that the old ranks live on beside those of the requeued job."""
     assert lab.lab is not None
-    sweep = toy_sweep(lab, tmp_path / "lost", train=["steps=250", "pause=0.1"])
+    sweep = toy_sweep(lab, tmp_path / "lost", train=["steps=180", "pause=0.1"])
     sweep.submit()
     sweep.wait_for_step(5)
     before = sweep.steps()[-1]
@@ -216,4 +216,4 @@ def test_a_job_of_a_lost_node_goes_on_elsewhere_while_its_old_processes_are_fenc
     steps = sweep.steps()
     taken_over = next(index for index, step in enumerate(steps) if step.pid == after.pid)
     assert all(step.pid == after.pid for step in steps[taken_over + 1 :]), "the old ranks went on"
-    assert_went_on(steps, 250)
+    assert_went_on(steps, 180)
