@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from nines.errors import CapabilityError, WeightsError
 from nines.models import attention
 from nines.models.dropout import DropoutOptions
 from nines.models.fast_dropout import use_fast_dropout
+from nines.models.quiet_loading import quietly
 
 _HIDDEN = ("hidden_dropout_prob", "mlp_dropout", "hidden_dropout")
 _ATTENTION = ("attention_probs_dropout_prob", "attention_dropout")
@@ -38,7 +37,7 @@ def load_encoder(folder: Path, *, dropout: DropoutOptions) -> nn.Module:
         _set_dropout(config, dropout)
         # DeBERTa's attention adds relative positions within the product: it has one implementation, its own.
         chosen = {} if config.model_type.startswith("deberta") else {"attn_implementation": attention.NAME}
-        with _quietly():
+        with quietly():
             encoder: Any
             encoder, report = load(
                 folder, config=config, dtype=torch.float32, local_files_only=True, output_loading_info=True, **chosen
@@ -137,20 +136,3 @@ def _set_dropout(config: Any, dropout: DropoutOptions) -> None:
 
 def _first_value(config: Any, names: tuple[str, ...]) -> float | None:
     return next((float(getattr(config, name)) for name in names if hasattr(config, name)), None)
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without transformers' bar and its table of unused keys for each file loaded: a sweep loads hundreds of times."""
-    from transformers.utils import logging as transformers_logging
-
-    logging: Any = transformers_logging  # partly untyped
-    bar, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bar:
-            logging.enable_progress_bar()
