@@ -130,6 +130,10 @@ class Comparisons(L.LightningDataModule):
             raise DataError(f"{self.path} has no split {split!r}; {nearest(split, splits)}")
         return splits[split]
 
+    def row_count(self, split: str) -> int:
+        """How many pairs `split` has."""
+        return len(self.comparisons(split))
+
     def texts(self, split: str) -> list[tuple[str, str, str]]:
         """Prompt, first and second completion of each pair, in the order in which they are presented."""
         return [

@@ -153,6 +153,10 @@ class LabelledCompletions(L.LightningDataModule):
             )
         return self._rows[split]
 
+    def row_count(self, split: str) -> int:
+        """How many rows `split` has."""
+        return len(self.completions(split))
+
     def mixture(self) -> Mixture:
         """The training rows with their targets and weights."""
         if self._mixture is None:

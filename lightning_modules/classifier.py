@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from lightning_modules.pair_module import NO_CLIPPING, PairModule
 from lightning_modules.validation_metrics import METRICS, classification_metrics
 from nines.building import build
 from nines.losses.base import BinaryLoss
 from nines.losses.r_drop import r_drop_penalty
 
 PLAIN_LOSS = {"_target_": "nines.losses.none.PlainLoss"}
-NO_CLIPPING = {"_target_": "nines.clipping.none.NoClipping"}
 
 
 class CompletionClassifier(PairModule):
@@ -56,11 +56,9 @@ class CompletionClassifier(PairModule):
         self.take_options(model=model, clipping=clipping, dropout=dropout, optimizer=optimizer, deferred=deferred)
         self.loss: BinaryLoss = build(loss, kind=BinaryLoss)
 
-    def setup(self, stage: str) -> None:
-        """Hand the loss the mixture's class counts, and the data module the outputs of the frozen layers."""
-        if stage == "fit":
-            self.loss.prepare(self.data.class_counts())
-        super().setup(stage)
+    def prepare_loss(self) -> None:
+        """Hand the loss the mixture's class counts."""
+        self.loss.prepare(self.data.class_counts())
 
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Calibrated by nothing but the loss: P(injurious), shape (batch,), in float64."""
