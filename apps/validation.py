@@ -19,12 +19,14 @@ BY_HYDRA = frozenset({"_target_", "_partial_", "_convert_", "_recursive_", "_arg
 
 
 # Plain mappings that a constructor hands on: by its arguments, the dataclass whose fields the mapping must fit.
+PAIR_MODULE = {
+    "model": "nines.models.classifier.PairClassifierOptions",
+    "dropout": "nines.models.dropout.DropoutOptions",
+    "optimizer": "lightning_modules.optimizers.OptimizerOptions",
+}
 PASSED_ON = {
-    "lightning_modules.classifier.CompletionClassifier": {
-        "model": "nines.models.classifier.PairClassifierOptions",
-        "dropout": "nines.models.dropout.DropoutOptions",
-        "optimizer": "lightning_modules.optimizers.OptimizerOptions",
-    }
+    "lightning_modules.classifier.CompletionClassifier": PAIR_MODULE,
+    "lightning_modules.reward_model.RewardModel": PAIR_MODULE,
 }
 
 # Values that a command replaces before the constructor sees them.

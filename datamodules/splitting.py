@@ -12,12 +12,16 @@ from datamodules.schema import normalised
 from nines.errors import ConfigError, DataError
 
 
-class PromptRow(Protocol):
-    """A row of any kind that continues a prompt."""
+class NamedRow(Protocol):
+    """A row of any kind that has a name."""
 
     @property
     def id(self) -> str:
         """Name of the row."""
+
+
+class PromptRow(NamedRow, Protocol):
+    """A row that continues a prompt."""
 
     @property
     def prompt_id(self) -> str:
@@ -29,6 +33,7 @@ class PromptRow(Protocol):
 
 
 Row = TypeVar("Row", bound=PromptRow)
+Named = TypeVar("Named", bound=NamedRow)
 Shares = Sequence[float]
 DEFAULT_SHARES: Final = (0.8, 0.1, 0.1)
 
@@ -136,7 +141,7 @@ def refuse_leaks(splits: Mapping[str, Sequence[PromptRow]], source: str) -> None
         )
 
 
-def limited(rows: list[Row], count: int | None) -> list[Row]:
+def limited(rows: list[Named], count: int | None) -> list[Named]:
     """At most `count` of `rows`, in their order, chosen by a hash of their ids; None for all."""
     if count is None or count >= len(rows):
         return rows

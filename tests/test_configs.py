@@ -26,7 +26,10 @@ ROOTS = sorted(path.stem for path in TREE.glob("*.yaml"))
 # Values that a root file leaves to the user; any text does for composing.
 GIVEN = {"evaluate": ["classifier=somewhere"], "train": [], "sweep": []}
 # Choices of a group that several modules share and that fit another module than the default one.
-OF_MODULE: dict[tuple[str, str], str] = {}
+OF_MODULE = {
+    ("datamodule", "comparisons"): "reward_model",
+    ("callbacks", "reward_model"): "reward_model",
+}
 
 
 def module_of(group: str, choice: str) -> str | None:
