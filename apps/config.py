@@ -85,7 +85,9 @@ def as_yaml(config: DictConfig, *, resolve: bool = False) -> str:
     return OmegaConf.to_yaml(config, resolve=resolve)
 
 
-def differences_from_defaults(config: DictConfig, root: str, *, ignore: Collection[str] = ()) -> dict[str, Any]:
+def differences_from_defaults(
+    config: DictConfig, root: str, *, ignore: Collection[str] = (), among: Sequence[str] = ()
+) -> dict[str, Any]:
     """What makes `config` another run than the shipped defaults of `root`: dotted keys to values.
 
     It is a function of values: references are filled in first, so it does not matter by which overrides they came
@@ -95,8 +97,9 @@ def differences_from_defaults(config: DictConfig, root: str, *, ignore: Collecti
         config: A composed configuration.
         root: The root file that it came from.
         ignore: Dotted keys that do not make another run, such as the folder that runs lie in.
+        among: Choices of groups under which the defaults are taken, such as `module=language_model`.
     """
-    values, defaults = flatten(config), flatten(compose(root, (), allow_missing=True))
+    values, defaults = flatten(config), flatten(compose(root, among, allow_missing=True))
     differences = {
         key: values.get(key, ABSENT)
         for key in sorted(values.keys() | defaults.keys())

@@ -49,11 +49,12 @@ def prepare_run(config: DictConfig, *, trunk: bool = True) -> None:
     resolve_precision(config)
     data = instantiate(config.datamodule, _convert_="all")
     data.setup("fit")
-    for split in SPLITS:
-        data.pairs(split)
+    if hasattr(data, "pairs"):  # of what a pair encoder reads; other data are tokenised in memory
+        for split in SPLITS:
+            data.pairs(split)
     module = instantiate(config.module, _recursive_=False, _convert_="all")
     on_gpu = torch.cuda.is_available() and config.trainer.get("accelerator") != "cpu"
-    if on_gpu or not trunk or not (module.trunk_cache and module.model.freeze_layers):
+    if on_gpu or not trunk or not (getattr(module, "trunk_cache", False) and module.model.freeze_layers):
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:

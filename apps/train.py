@@ -12,7 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from apps.config import compose, differences_from_defaults
+from apps.config import compose, config_tree, differences_from_defaults
+from apps.help import groups_of, selected
 from apps.launcher import plain, read_launcher, without_launcher
 from nines import stop_requests
 from nines.errors import ConfigError, UserError
@@ -134,7 +135,7 @@ def plan(overrides: Sequence[str], *, config_dir: Path | None = None) -> tuple[D
     overrides = list(overrides)
     config = compose("train", overrides, config_dir=config_dir)
     if config.resume is None:
-        differences = differences_from_defaults(config, "train", ignore=NOT_IDENTITY)
+        differences = _differences(config, overrides, config_dir=config_dir)
         path = Path(config.runs) / "train" / run_name(config.name, differences)
         return config, RunFolder(path.absolute()), overrides
     folder = RunFolder(Path(config.resume).absolute())
@@ -148,6 +149,21 @@ def plan(overrides: Sequence[str], *, config_dir: Path | None = None) -> tuple[D
     if new:
         _refuse_other_run(compose("train", kept, config_dir=config_dir), resumed, folder)
     return resumed, folder, [*kept, *new]
+
+
+def _differences(config: DictConfig, overrides: Sequence[str], *, config_dir: Path | None) -> dict[str, Any]:
+    """What makes this run another one than the defaults of its module; the name has no part of other modules."""
+    with config_tree(config_dir) as tree:
+        groups = {group.name: group for group in groups_of("train", folder=tree)}
+    chosen = selected(overrides).get("module", groups["module"].default)
+    if chosen == groups["module"].default or not any(choice.name == chosen for choice in groups["module"].choices):
+        return differences_from_defaults(config, "train", ignore=NOT_IDENTITY)
+    among = [f"module={chosen}"]
+    try:
+        found = differences_from_defaults(config, "train", ignore=NOT_IDENTITY, among=among)
+    except ConfigError:  # a module of the user's own, which has no shipped defaults
+        return differences_from_defaults(config, "train", ignore=NOT_IDENTITY)
+    return {**found, "module": chosen}
 
 
 def _refuse_other_run(before: DictConfig, after: DictConfig, folder: RunFolder) -> None:
@@ -188,10 +204,15 @@ def _print_results(folder: RunFolder) -> None:
                 print(f"  {name:<36} {metrics[name]:.4f}")
     print(f"  everything of this run               {folder.path}")
     print(f"  look at its curves                   nines tensorboard {folder.path}")
-    print(f"  score your own pairs                 nines predict {folder.path} pairs.jsonl")
+    if (folder.path / "model").is_dir():
+        print(f"  the model as a folder                path:{folder.path / 'model'}")
+    if folder.threshold.exists():
+        print(f"  score your own pairs                 nines predict {folder.path} pairs.jsonl")
 
 
 HEADLINES = (
+    "valid/perplexity",
+    "test/perplexity",
     "valid/partial_auc",
     "valid/auroc",
     "valid/average_precision",

@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from apps.run_record import add_metrics, close_run, describe_run, former_texts, let_first_rank_close, put_back
 from apps.validation import validate
 from callbacks.checkpoints import Checkpoints
-from callbacks.hyperparameter_table import HyperparameterTable
+from callbacks.hyperparameter_table import DEFAULT_METRICS, HyperparameterTable
 from callbacks.interruption import Interrupted, Interruption
 from callbacks.ownership import Ownership
 from callbacks.progress import Progress
@@ -163,7 +163,8 @@ def _callbacks(config: DictConfig, reporter: Reporter | None) -> list[Callback]:
         Ownership(),
         *(instantiate(spec, _convert_="all") for spec in config.callbacks.values() if spec is not None),
     ]
-    callbacks.append(HyperparameterTable(_compared(config)))
+    final = (config.objective, config.objective.replace("valid/", "test/", 1))
+    callbacks.append(HyperparameterTable(_compared(config), metrics=tuple(dict.fromkeys([*DEFAULT_METRICS, *final]))))
     if not config.get("logger"):  # it insists on one
         callbacks = [callback for callback in callbacks if not isinstance(callback, LearningRateMonitor)]
     if config.trainer.get("enable_progress_bar", True):

@@ -27,6 +27,10 @@ PAIR_MODULE = {
 PASSED_ON = {
     "lightning_modules.classifier.CompletionClassifier": PAIR_MODULE,
     "lightning_modules.reward_model.RewardModel": PAIR_MODULE,
+    "lightning_modules.language_model.LanguageModelTraining": {
+        "model": "nines.models.language_model.LanguageModelOptions",
+        "optimizer": "lightning_modules.optimizers.OptimizerOptions",
+    },
 }
 
 # Values that a command replaces before the constructor sees them.

@@ -29,6 +29,9 @@ GIVEN = {"evaluate": ["classifier=somewhere"], "train": [], "sweep": []}
 OF_MODULE = {
     ("datamodule", "comparisons"): "reward_model",
     ("callbacks", "reward_model"): "reward_model",
+    ("datamodule", "fiction"): "language_model",
+    ("datamodule", "stories"): "language_model",
+    ("callbacks", "language_model"): "language_model",
 }
 
 
@@ -161,6 +164,12 @@ def test_a_trainer_whose_device_is_missing_is_a_mistake_of_the_user() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
 def test_the_gpu_trainer_builds() -> None:
     assert build_trainer("gpu").num_devices == 1
+
+
+def test_choices_said_to_fit_another_module_exist() -> None:
+    for (group, choice), module in OF_MODULE.items():
+        assert choice in choices(TREE)[group]
+        assert module in choices(TREE)["module"]
 
 
 @pytest.mark.parametrize("choice", choices(TREE).get("callbacks", []))

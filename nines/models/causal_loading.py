@@ -30,15 +30,13 @@ def load_causal(folder: Path, *, dropout: float | None = None) -> tuple[Any, Any
         WeightsError: The folder cannot be loaded, or lacks parameters (which would silently stay random).
         CapabilityError: The architecture has no dropout, or its tokenizer no token for the end of a text.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     load: Any = AutoModelForCausalLM.from_pretrained  # untyped in transformers
-    tokenizers: Any = AutoTokenizer
     try:
         config = AutoConfig.from_pretrained(folder)
         _set_dropout(config, dropout)
         with quietly():
-            tokenizer = tokenizers.from_pretrained(folder)
             network, report = load(
                 folder, config=config, dtype=torch.float32, local_files_only=True, output_loading_info=True
             )
@@ -48,11 +46,28 @@ def load_causal(folder: Path, *, dropout: float | None = None) -> tuple[Any, Any
         raise WeightsError(
             f"the weights in {folder} lack {len(missing)} parameters of the architecture, such as {missing[0]}"
         )
+    return network, load_tokenizer(folder)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer in `folder`; one without a padding token pads with the end of a text.
+
+    Raises:
+        WeightsError: The folder holds none that can be read.
+        CapabilityError: It has no token for the end of a text.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizers: Any = AutoTokenizer  # untyped in transformers
+    try:
+        tokenizer = tokenizers.from_pretrained(folder)
+    except (OSError, ValueError, ImportError) as error:
+        raise WeightsError(f"{folder} holds no tokenizer that can be read: {str(error).splitlines()[0]}") from error
     if tokenizer.eos_token_id is None:
         raise CapabilityError(f"the tokenizer in {folder} has no token for the end of a text (eos_token)")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return network, tokenizer
+    return tokenizer
 
 
 def find_decoder_layers(network: Any) -> tuple[str, nn.ModuleList]:

@@ -46,7 +46,7 @@ def log_probs_of(
 
     again = torch.is_grad_enabled()
     # An empty batch has one empty chunk, so that its result still hangs on the parameters.
-    chunks = zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True)  # type: ignore[no-untyped-call]
+    chunks = zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True)
     return torch.cat(
         [
             checkpoint(of_chunk, states, chosen, use_reentrant=False, preserve_rng_state=False)
