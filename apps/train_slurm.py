@@ -121,14 +121,17 @@ def is_there(job: RunJob, *, queue: Queue | None = None) -> bool:
 
 
 def submit(job: RunJob, *, queue: Queue | None = None) -> int:
-    """Submit the run, and print its job's id and how to look.
+    """Submit the run, and print its job's id and how to look; or say that somebody else did in the meantime.
 
     Raises:
-        SchedulerError: SLURM refuses the job.
+        SchedulerError: SLURM refuses the job, or cannot be asked about one of before.
         StorageError: A process without SLURM trains in the folder.
     """
     queue = Queue() if queue is None else queue
     with lock_folder(job.folder.path, wait_seconds=LOCK_SECONDS):
+        # Preparing took seconds, in which the same command elsewhere may have submitted it.
+        if is_there(job, queue=queue):
+            return 0
         write_json(job.settings_file, job.settings.as_mapping())
         text = job.script()
         job_id = queue.submit(text)

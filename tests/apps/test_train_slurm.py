@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,6 +73,23 @@ def test_the_same_command_while_it_is_queued_says_so(slurm: FakeSlurm, capsys: p
     slurm.set("7", "TIMEOUT")
     main(["train", *WORDS])
     assert list(slurm.scripts) == ["7", "8"]
+
+
+def test_two_that_submit_at_once_submit_one_job(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both have found no job; the other is done while this one still prepares."""
+    prepare = submission._check_and_prepare
+
+    def prepare_while_the_other_submits(*arguments: Any, **options: Any) -> None:
+        monkeypatch.setattr(submission, "check_and_prepare", prepare)
+        assert main(["train", *WORDS]) == 0
+        prepare(*arguments, **options)
+
+    monkeypatch.setattr(submission, "check_and_prepare", prepare_while_the_other_submits)
+    assert main(["train", *WORDS]) == 0
+    assert list(slurm.scripts) == ["7"]
+    assert "job 7 is pending (Resources), so nothing was submitted" in capsys.readouterr().out
 
 
 def test_nothing_is_submitted_while_the_former_job_cannot_be_asked_about(
