@@ -61,6 +61,10 @@ class SchedulerError(NinesError):
     """The batch scheduler refused a request or cannot be reached; nothing that it already holds is lost."""
 
 
+class SchedulerUnreachable(SchedulerError):
+    """The batch scheduler did not answer; the same request may succeed later."""
+
+
 def nearest(name: str, valid: Iterable[str], *, count: int = 3) -> str:
     """Phrase the valid names closest to `name` for an error message, or all of them when none is close.
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from nines.errors import SchedulerError
+from nines.errors import SchedulerError, SchedulerUnreachable
 
 # The request never arrived: asking again cannot do anything twice.
 NOT_SENT = (
@@ -84,7 +84,8 @@ class SystemCommands:
         """Run `command` until it gets through to the controller.
 
         Raises:
-            SchedulerError: The command does not exist, takes too long, or `patience` is used up.
+            SchedulerUnreachable: It takes too long, or `patience` is used up.
+            SchedulerError: The command does not exist.
         """
         delay, waited = FIRST_DELAY, 0.0
         while True:
@@ -92,7 +93,7 @@ class SystemCommands:
             if not unreachable(command, finished):
                 return finished
             if waited >= self.patience:
-                raise SchedulerError(f"{command[0]}: the SLURM controller does not answer: {finished.complaint}")
+                raise SchedulerUnreachable(f"{command[0]}: the SLURM controller does not answer: {finished.complaint}")
             self.sleep(delay)
             waited += delay
             delay = min(2 * delay, LONGEST_DELAY)
@@ -117,7 +118,7 @@ class SystemCommands:
                 f"there is no command {command[0]!r} here; is this a machine of the cluster?"
             ) from error
         except subprocess.TimeoutExpired as error:
-            raise SchedulerError(f"{command[0]} did not finish within {self.timeout:.0f} s") from error
+            raise SchedulerUnreachable(f"{command[0]} did not finish within {self.timeout:.0f} s") from error
         return Finished(done.returncode, done.stdout, done.stderr)
 
 

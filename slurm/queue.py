@@ -49,6 +49,15 @@ class Queue:
         self.runner = SystemCommands() if runner is None else runner
         self._accounting = True
 
+    @classmethod
+    def asking_once(cls, *, timeout: float = 20.0) -> Queue:
+        """A queue that never repeats a request: for who has other things to look after, or looks again later anyway.
+
+        Args:
+            timeout: Seconds that a command may take.
+        """
+        return cls(SystemCommands(timeout=timeout, patience=0.0))
+
     def submit(self, script: str) -> str:
         """Submit a batch script and return the job's id.
 

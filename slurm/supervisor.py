@@ -30,6 +30,7 @@ from slurm.current import CurrentJob
 from slurm.notices import Notices
 from slurm.ports import free_port
 from slurm.queue import Queue
+from slurm.requeueing import put_back
 from slurm.step import StepResources, could_not_start, srun_command
 from slurm.step_process import Start
 
@@ -163,14 +164,18 @@ class Supervisor:
         if not self.requeue:
             say("the run was interrupted, and launcher.requeue=false: the same command goes on with it")
             return INTERRUPTED
-        say(
-            f"the run was interrupted: job {self.job.id} goes back into the queue, and goes on from its last checkpoint"
-        )
         try:
-            self.queue.requeue(self.job.id)
+            what = put_back(
+                self.queue,
+                self.job.id,
+                terminated=lambda: self.notices.terminated,
+                sleep=self.sleep,
+                clock=self.clock,
+            )
         except SchedulerError as error:
             say(f"the job cannot go back into the queue: {error}")
             return INTERRUPTED
+        say(f"the run was interrupted, the next start goes on from its last checkpoint: job {self.job.id} {what.value}")
         return self._linger()
 
     def _linger(self) -> int:
@@ -235,7 +240,7 @@ def _supervise(command: Sequence[str], *, folder: RunFolder, settings: Mapping[s
     seconds = float(settings["signal_seconds"])
     # From here on a notice is not lost; the question after the end of the job may take a while.
     notices = Notices(signal_seconds=seconds).install()
-    queue = Queue()
+    queue = Queue.asking_once()
     notices.job = job.with_end(queue)
     resources = StepResources.from_mapping(settings["resources"])
     say(f"job {job.id}{f', restart {job.restarts}' if job.restarts else ''}: {resources.ranks} ranks, log {folder.log}")

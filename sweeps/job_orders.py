@@ -14,6 +14,7 @@ from nines.errors import SchedulerError
 from slurm.current import CurrentJob
 from slurm.notices import Notices
 from slurm.queue import Queue
+from slurm.requeueing import put_back
 from sweeps.orders import CancelledMark, Order
 from sweeps.study import Sweep
 
@@ -31,7 +32,7 @@ class JobOrders:
         sweep: The open sweep.
         notices: What the scheduler told the job; installed already.
         job: The job of this process.
-        queue: The scheduler, to put the job back.
+        queue: The scheduler, to put the job back; see `put_back` about its patience.
         requeue: Whether to do so.
         say: Writes a line into the worker's log.
     """
@@ -76,11 +77,12 @@ class JobOrders:
             self.say("its time is over, work is left, and the job may not be put back into the queue (requeue=false)")
             return 0
         try:
-            self.queue.requeue(self.job.id)
+            # The storage may have taken minutes to answer, and SIGTERM come meanwhile.
+            what = put_back(self.queue, self.job.id, terminated=lambda: self.notices.terminated)
         except SchedulerError as error:
             self.say(f"error: {error}; start more workers with `nines sweep`")
             return FAILED
-        self.say(f"job {self.job.id} goes back into the queue")
+        self.say(f"job {self.job.id} {what.value}")
         end = time.monotonic() + HOLD_SECONDS
         while time.monotonic() < end:
             time.sleep(POLL_SECONDS)

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from slurm.commands import SystemCommands
 from slurm.queue import JobInfo, JobState, Queue
 from sweeps.study import Sweep
 
@@ -86,7 +85,7 @@ class JobView:
 
 def looking_queue() -> Queue:
     """The scheduler for commands that only look: impatient."""
-    return Queue(SystemCommands(timeout=LOOK_SECONDS, patience=0.0))
+    return Queue.asking_once(timeout=LOOK_SECONDS)
 
 
 def read_jobs(sweep: Sweep) -> list[JobRecord]:

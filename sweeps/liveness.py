@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nines.folder_lock import is_locked
 from nines.run_folder import RunFolder
-from slurm.commands import SystemCommands, available
+from slurm.commands import available
 from slurm.queue import JobState, Queue
 from sweeps.claims import Claim
 
@@ -46,7 +46,7 @@ class Jobs:
     @classmethod
     def of_this_machine(cls, *, own: str = "") -> Jobs:
         """Those of the scheduler whose commands are installed here, if any are."""
-        queue = Queue(SystemCommands(timeout=ANSWER_SECONDS, patience=0.0)) if available() else None
+        queue = Queue.asking_once(timeout=ANSWER_SECONDS) if available() else None
         return cls(queue, own=own)
 
     def ask(self, claims: Iterable[Claim]) -> None:

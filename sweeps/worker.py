@@ -118,7 +118,7 @@ def _job_worker(options: argparse.Namespace, sweep: Sweep, notices: Notices) -> 
     job = job.with_end(Jobs.of_this_machine().queue or Queue())
     notices.job = job
     notices.signal_seconds = settings.signal_seconds
-    orders = JobOrders(sweep, notices, job, queue=Queue(), requeue=settings.requeue, say=say)
+    orders = JobOrders(sweep, notices, job, queue=Queue.asking_once(), requeue=settings.requeue, say=say)
     pace = Pace(
         save=max(settings.signal_seconds - REQUEUE_SECONDS, settings.signal_seconds / 2),
         look=JOB_LOOK_SECONDS,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nines.errors import SchedulerError
+from nines.errors import SchedulerUnreachable
 from slurm.commands import Finished
 from slurm.job_state import JobState, state_of
 
@@ -65,7 +65,7 @@ class FakeSlurm:
     ) -> Finished:
         self.commands.append(list(command))
         if self.unreachable:
-            raise SchedulerError(f"{command[0]}: the SLURM controller does not answer")
+            raise SchedulerUnreachable(f"{command[0]}: the SLURM controller does not answer")
         if command[0] == "sbatch":
             assert stdin is not None
             return self._sbatch(stdin, environment or {})

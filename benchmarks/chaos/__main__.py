@@ -8,7 +8,8 @@ verdict says whether the sweep
 
 - completed every set of parameters exactly once, or gave it up for a stated reason after its retries,
 - resumed every attempt at its newest checkpoint,
-- has exactly the metrics of the undisturbed runs.
+- has exactly the metrics of the undisturbed runs,
+- started nothing in a job after that was cancelled.
 
 Exit code 1 when a rule was broken. `summary.json` in the output folder holds all figures, `blows.jsonl` each blow.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -35,7 +37,7 @@ from benchmarks.chaos.targets import Cluster
 from benchmarks.chaos.trace import read_trace
 from benchmarks.chaos.undisturbed import train_all
 from benchmarks.chaos.user import REPOSITORY, User
-from benchmarks.chaos.verdict import check_metrics, check_resumes, check_rows
+from benchmarks.chaos.verdict import check_cancelled, check_metrics, check_resumes, check_rows
 from benchmarks.slurm_lab import SlurmLab, starter_named_by_environment
 from sweeps.trial import TrialRecord
 
@@ -144,15 +146,16 @@ def _attack(options: argparse.Namespace, cluster: Cluster, lab: SlurmLab | None,
 def _judge(options: argparse.Namespace, rows: Sequence[TrialRecord], note: Any) -> dict[str, Any]:
     completed = {row.group: row for row in rows if row.state == "completed" and row.group >= 0}
     folders = {row.group: row.folder for row in rows if row.group >= 0}
-    resumes = {
-        group: examine(read_trace(folder), every_n_steps=EVERY_N_STEPS) for group, folder in sorted(folders.items())
-    }
+    traces = {group: read_trace(folder) for group, folder in sorted(folders.items())}
+    resumes = {group: examine(events, every_n_steps=EVERY_N_STEPS) for group, events in traces.items()}
+    blows = read_blows(options.out / "blows.jsonl")
     overrides = {group: _overrides(row.folder) for group, row in completed.items()}
     processes = min(os.cpu_count() or 1, 8)
     undisturbed = train_all(overrides, options.out / "undisturbed", processes=processes)
     violations = check_rows(rows, trials=options.trials, retries=options.retries)
     violations += check_resumes(resumes, rows)
     violations += check_metrics(rows, undisturbed)
+    violations += check_cancelled(blows, itertools.chain.from_iterable(traces.values()))
     note("judged")
     return {
         "seed": options.seed,
@@ -164,8 +167,8 @@ def _judge(options: argparse.Namespace, rows: Sequence[TrialRecord], note: Any) 
         "failed": sum(row.state == "failed" and not row.superseded and row.group >= 0 for row in rows),
         "reasons": dict(Counter(row.reason for row in rows if row.state == "failed")),
         "compared_metrics": sum(len(row.metrics) for row in completed.values()),
-        "blows": dict(Counter(blow["blow"] for blow in read_blows(options.out / "blows.jsonl") if blow.get("hit"))),
-        "tended": dict(Counter(blow["blow"] for blow in read_blows(options.out / "blows.jsonl") if "hit" not in blow)),
+        "blows": dict(Counter(blow["blow"] for blow in blows if blow.get("hit"))),
+        "tended": dict(Counter(blow["blow"] for blow in blows if "hit" not in blow)),
         "attempts": sum(found.attempts for found in resumes.values()),
         "steps_done_again": sum(found.redone for found in resumes.values()),
         "most_steps_done_again_at_once": max((found.longest for found in resumes.values()), default=0),

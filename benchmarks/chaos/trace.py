@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 import lightning as L
 
+from slurm.current import CurrentJob
+
 TRACE = "trace.jsonl"
 LAST = Path("checkpoints") / "last.ckpt"
 
@@ -33,7 +35,8 @@ class Event:
         attempt: Identifies the process.
         checkpoint: Which file `last.ckpt` was then (a replaced one is another), empty while there was none.
         time: Seconds since the epoch.
-        job: SLURM's job, empty outside.
+        job: SLURM's job as squeue shows it, `7_0` for a task of an array; empty outside.
+        restarts: How often the job had been requeued.
         host: The machine.
         pid: The process.
     """
@@ -46,6 +49,7 @@ class Event:
     job: str = ""
     host: str = ""
     pid: int = 0
+    restarts: int = 0
 
 
 class Trace(L.Callback):
@@ -76,15 +80,17 @@ class Trace(L.Callback):
         if not trainer.is_global_zero:
             return
         folder = Path(trainer.default_root_dir)
+        job = CurrentJob.from_environment()
         event = Event(
             kind,
             trainer.global_step,
             self.attempt,
             identity(folder / LAST),
             time.time(),
-            os.environ.get("SLURM_JOB_ID", ""),
+            job.id if job is not None else "",
             socket.gethostname(),
             os.getpid(),
+            job.restarts if job is not None else 0,
         )
         # One write to a file opened for appending: lines of two processes never mix.
         descriptor = os.open(folder / TRACE, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)

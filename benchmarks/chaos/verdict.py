@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from benchmarks.chaos.resumes import Resumes
+from benchmarks.chaos.trace import Event
 from sweeps.trial import TrialRecord
+
+# Ranks that were starting when their job was cancelled still have KillWait to live, and may begin to train in it.
+KILL_WAIT_SECONDS = 30.0
+CANCELLED_JOB = re.compile(r"job (\S+)")
 
 
 def check_rows(rows: Sequence[TrialRecord], *, trials: int, retries: int) -> list[str]:
@@ -101,3 +108,31 @@ def check_resumes(resumes: Mapping[int, Resumes], rows: Sequence[TrialRecord]) -
     completed = {row.group for row in rows if row.state == "completed" and row.group >= 0}
     traced = {group for group, found in resumes.items() if found.attempts}
     return violations + [f"set {group}: completed without a trace" for group in sorted(completed - traced)]
+
+
+def check_cancelled(blows: Iterable[Mapping[str, Any]], events: Iterable[Event]) -> list[str]:
+    """A job that was cancelled starts nothing any more: nobody put it back into the queue.
+
+    Args:
+        blows: What the attacker wrote down.
+        events: The traces of all trials.
+
+    Returns:
+        One line for each violation.
+    """
+    cancelled: dict[str, float] = {}
+    for blow in blows:
+        # scancel says nothing when it was heard.
+        if blow["blow"] == "cancel" and blow.get("hit") and not blow.get("said"):
+            cancelled.setdefault(CANCELLED_JOB.findall(blow["target"])[0], blow["time"])
+    events = list(events)
+    violations: list[str] = []
+    for job, moment in sorted(cancelled.items()):
+        before = [event.restarts for event in events if event.job == job and event.time <= moment]
+        for event in events:
+            if event.job != job or event.kind != "start" or event.time <= moment:
+                continue
+            if event.time > moment + KILL_WAIT_SECONDS or (before and event.restarts > max(before)):
+                late = event.time - moment
+                violations.append(f"job {job} started attempt {event.attempt} {late:.0f} s after it was cancelled")
+    return violations

@@ -16,7 +16,7 @@ from benchmarks.chaos.monkey import Monkey, read_blows, read_lab, write_lab
 from benchmarks.chaos.resumes import Resumes, examine
 from benchmarks.chaos.targets import Cluster, Job, role_of
 from benchmarks.chaos.trace import Event, Trace, read_trace
-from benchmarks.chaos.verdict import check_metrics, check_resumes, check_rows
+from benchmarks.chaos.verdict import check_cancelled, check_metrics, check_resumes, check_rows
 from benchmarks.slurm_lab import SlurmLab
 from sweeps.trial import TrialRecord
 
@@ -79,6 +79,32 @@ def test_a_row_without_a_set_of_parameters_is_missed_by_nobody() -> None:
 )
 def test_each_broken_rule_of_the_rows_is_found(rows: list[TrialRecord], words: str) -> None:
     assert any(words in line for line in check_rows(rows, trials=2, retries=1))
+
+
+CANCEL = {"time": 100.0, "blow": "cancel", "target": "job 7_0 on node1", "said": "", "hit": True}
+
+
+def start(job: str, moment: float, restarts: int = 0) -> Event:
+    return Event("start", 0, f"at{moment:.0f}", "", moment, job, restarts=restarts)
+
+
+def test_a_cancelled_job_that_starts_again_is_found_soon_or_late() -> None:
+    first = start("7_0", 90.0)
+    assert len(check_cancelled([CANCEL], [first, start("7_0", 110.0, restarts=1)])) == 1
+    assert len(check_cancelled([CANCEL], [first, start("7_0", 140.0)])) == 1
+    assert check_cancelled([CANCEL], [start("7_0", 140.0)]) == [
+        "job 7_0 started attempt at140 40 s after it was cancelled"
+    ]
+
+
+@pytest.mark.parametrize("later", [start("7_0", 110.0), start("7_1", 140.0), start("7_0", 80.0)])
+def test_ranks_that_were_starting_and_other_jobs_keep_the_rule_of_cancelling(later: Event) -> None:
+    assert check_cancelled([CANCEL], [start("7_0", 90.0), later]) == []
+
+
+def test_a_cancel_that_was_not_heard_forbids_nothing() -> None:
+    unheard = [{**CANCEL, "said": "scancel: error: Unable to contact"}, {**CANCEL, "hit": False, "target": ""}]
+    assert check_cancelled(unheard, [start("7_0", 140.0, restarts=1)]) == []
 
 
 def test_metrics_are_compared_to_the_last_bit_and_by_name() -> None:

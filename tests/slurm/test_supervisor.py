@@ -215,7 +215,28 @@ def test_a_refused_requeue_ends_the_job(folder: RunFolder) -> None:
 
     world = World(folder, script)
     assert world.run() == 130
-    assert world.now < 1
+    assert world.now < 150
+
+
+def test_a_cancel_while_an_unreachable_controller_is_asked_to_requeue_keeps_the_job_cancelled(
+    folder: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def script(step: FakeStep) -> int | None:
+        world.says("interrupted")
+        world.slurm.unreachable = True
+        return 0
+
+    class Cancelling(World):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            if self.slurm.unreachable and self.now > 10:
+                self.notices.terminated = True
+                self.slurm.unreachable = False
+
+    world = Cancelling(folder, script)
+    assert world.run() == 143
+    assert not world.requeued
+    assert "not put back" in capsys.readouterr().out
 
 
 def test_scancel_stays_cancelled(folder: RunFolder) -> None:

@@ -1,5 +1,6 @@
 import pytest
 
+from slurm import requeueing
 from slurm.current import CurrentJob
 from slurm.notices import Notices
 from slurm.queue import Queue
@@ -100,7 +101,21 @@ def test_sigterm_goes_before_all_else_and_only_long_after_the_job_leaves(make, m
     assert told.look() is Order.LEAVE
 
 
-def test_a_job_that_cannot_be_put_back_fails_and_says_so(make, slurm):
+def test_a_job_that_cannot_be_put_back_fails_and_says_so(make, slurm, monkeypatch):
+    monkeypatch.setattr(requeueing, "PATIENCE_SECONDS", -1.0)
     slurm.unreachable = True
     assert make().conclude(lambda: True) == FAILED
     assert "does not answer" in make.said[-1]
+
+
+def test_sigterm_while_the_storage_is_asked_for_work_keeps_the_job_out_of_the_queue(make, slurm, killed_soon):
+    told = make()
+    told.notices.warned = True
+
+    def work_left():
+        told.notices.terminated = True
+        return True
+
+    assert told.conclude(work_left) == TERMINATED
+    assert not requeued(slurm)
+    assert "not put back" in make.said[-1]
