@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,11 @@ GIT_SECONDS = 30
 CODE = ("*.py", "*.yaml")
 # A larger difference is data that somebody tracks; the first part of it is kept.
 MOST_BYTES = 5 * 2**20
+# Of one new file; what is larger was generated.
+MOST_NEW_BYTES = 2**20
 SHOWN_FILES = 5
+# Whatever the user's configuration says: neither colours nor a program of the user's own.
+PLAIN = ("--no-ext-diff", "--no-textconv", "--no-color")
 
 
 @dataclass(frozen=True)
@@ -25,12 +30,16 @@ class Checkout:
         difference: `git diff` of the tracked files against the commit, "" when there is none.
         changed: The tracked files that differ.
         untracked: New code that no commit holds.
+        additions: The untracked files as a difference, in the form of `git diff`.
+        left_out: The untracked files that are missing there: too large, or not to be read.
     """
 
     commit: str | None
     difference: str = ""
     changed: tuple[str, ...] = ()
     untracked: tuple[str, ...] = ()
+    additions: str = ""
+    left_out: tuple[str, ...] = ()
 
     @property
     def dirty(self) -> bool:
@@ -47,11 +56,14 @@ class Checkout:
             return cls(commit=None)
         top = Path(root.strip())
         changed = _git(top, "diff", "HEAD", "--name-only") or ""
-        untracked = _git(top, "ls-files", "--others", "--exclude-standard", "--", *CODE) or ""
-        difference = (_git(top, "diff", "HEAD") or "") if changed else ""
+        # With zero bytes between, git leaves names as they are.
+        listed = _git(top, "ls-files", "-z", "--others", "--exclude-standard", "--", *CODE) or ""
+        untracked = tuple(name for name in listed.split("\0") if name)
+        difference = (_git(top, "diff", *PLAIN, "HEAD") or "") if changed else ""
         if len(difference) > MOST_BYTES:
             difference = f"{difference[:MOST_BYTES]}\n(cut after {MOST_BYTES} characters)\n"
-        return cls(commit.strip(), difference, tuple(changed.splitlines()), tuple(untracked.splitlines()))
+        additions, left_out = _additions(top, untracked)
+        return cls(commit.strip(), difference, tuple(changed.splitlines()), untracked, additions, left_out)
 
 
 def check_clean(checkout: Checkout, *, required: bool) -> str | None:
@@ -63,11 +75,47 @@ def check_clean(checkout: Checkout, *, required: bool) -> str | None:
     if not checkout.dirty:
         return None
     files = [*checkout.changed, *(f"{name} (new)" for name in checkout.untracked)]
-    more = f" and {len(files) - SHOWN_FILES} more" if len(files) > SHOWN_FILES else ""
-    listed = f"{', '.join(files[:SHOWN_FILES])}{more}"
+    listed = _shown(files)
     if required:
         raise ConfigError(f"launcher.require_clean: not committed: {listed}; commit it, or set require_clean=false")
-    return f"not committed: {listed}; each run keeps the difference in environment.diff"
+    without = f" without {_shown(checkout.left_out)}" if checkout.left_out else ""
+    return f"not committed: {listed}; each run keeps the difference in environment.diff{without}"
+
+
+def _shown(files: Sequence[str]) -> str:
+    more = f" and {len(files) - SHOWN_FILES} more" if len(files) > SHOWN_FILES else ""
+    return f"{', '.join(files[:SHOWN_FILES])}{more}"
+
+
+def _additions(top: Path, untracked: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """The new files as a difference, as far as they fit into its bounds, and the names of the others."""
+    parts: list[str] = []
+    left_out: list[str] = []
+    size = 0
+    for name in untracked:
+        try:
+            length = (top / name).stat().st_size
+            if length > MOST_NEW_BYTES or size + length > MOST_BYTES:
+                left_out.append(name)
+                continue
+            text = (top / name).read_text(encoding="utf-8", errors="replace")
+        except OSError:  # removed meanwhile, or not ours to read
+            left_out.append(name)
+            continue
+        size += length
+        parts.append(_addition(name, text))
+    return "".join(parts), tuple(left_out)
+
+
+def _addition(name: str, text: str) -> str:
+    """What `git diff` would print of a new file with `text`, so that `git apply` makes it again."""
+    head = f"diff --git a/{name} b/{name}\nnew file mode 100644\n"
+    if not text:
+        return head
+    lines = text.removesuffix("\n").split("\n")
+    end = "" if text.endswith("\n") else "\\ No newline at end of file\n"
+    added = "".join(f"+{line}\n" for line in lines)
+    return f"{head}--- /dev/null\n+++ b/{name}\n@@ -0,0 +1,{len(lines)} @@\n{added}{end}"
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.checkout import Checkout
+from apps.redaction import redacted_difference
 from nines.files import write_json, write_text
 from nines.run_folder import RunFolder
 
@@ -38,12 +39,16 @@ SECRET_VALUE = re.compile(r"://[^/\s]*:[^/\s]*@|password", re.IGNORECASE)
 
 
 def record_environment(folder: RunFolder, *, seed: int, threads: int) -> None:
-    """Write `environment.json`, and `environment.diff` when the checkout differs from its commit, into `folder`."""
+    """Write `environment.json`, and `environment.diff` when the checkout differs from its commit, into `folder`.
+
+    The difference holds new code too, and no passwords; what was too large is named at its end.
+    """
     checkout = Checkout.holding(Path(__file__))
     write_json(folder.environment, describe_environment(seed=seed, threads=threads, checkout=checkout))
     difference = folder.path / DIFFERENCE
-    if checkout.difference:
-        write_text(difference, checkout.difference)
+    if checkout.dirty:
+        left_out = "".join(f"(left out: {name}, new and large)\n" for name in checkout.left_out)
+        write_text(difference, redacted_difference(checkout.difference + checkout.additions) + left_out)
     else:
         difference.unlink(missing_ok=True)
 

@@ -46,6 +46,38 @@ def test_new_code_counts_and_other_new_files_do_not(module: Path) -> None:
     assert Checkout.holding(module).untracked == ("site.yaml",)
 
 
+def test_the_users_git_configuration_does_not_change_the_difference(module: Path) -> None:
+    git = ("git", "-C", str(module.parent))
+    module.write_text("one = 2\n")
+    plain = Checkout.holding(module).difference
+    assert "+one = 2" in plain
+    subprocess.run([*git, "config", "color.ui", "always"], check=True)
+    subprocess.run([*git, "config", "diff.external", "/bin/true"], check=True)
+    assert Checkout.holding(module).difference == plain
+
+
+@pytest.mark.parametrize("text", ["a = 1\n", "a = 1\n\nb = 2", ""])
+def test_the_kept_difference_makes_changed_and_new_files_again(module: Path, tmp_path: Path, text: str) -> None:
+    new = module.parent / "Müller new.py"
+    new.write_text(text)
+    module.write_text("one = 2\n")
+    checkout = Checkout.holding(module)
+    assert checkout.untracked == ("package/Müller new.py",)
+    new.unlink()
+    module.write_text("one = 1\n")
+    patch = checkout.difference + checkout.additions
+    subprocess.run(["git", "-C", str(tmp_path), "apply", "-"], input=patch, text=True, check=True)
+    assert (new.read_text(), module.read_text()) == (text, "one = 2\n")
+
+
+def test_the_warning_names_new_code_that_no_run_can_keep(module: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apps.checkout.MOST_NEW_BYTES", 100)
+    (module.parent / "tables.py").write_text("#" * 101)
+    line = check_clean(Checkout.holding(module), required=False)
+    assert line is not None
+    assert line.endswith("environment.diff without package/tables.py")
+
+
 def test_a_dirty_checkout_is_one_line_of_warning_or_is_refused(module: Path) -> None:
     for number in range(7):
         (module.parent / f"new_{number}.py").write_text("")

@@ -64,13 +64,46 @@ def test_the_run_folder_keeps_the_difference_while_there_is_one(
     monkeypatch.setattr(apps.environment, "__file__", str(module))
     folder = RunFolder(tmp_path / "run")
     module.write_text("changed = 1\n")
-    (tmp_path / "new_module.py").write_text("")
+    (tmp_path / "new_module.py").write_text("new = 1\n")
     record_environment(folder, seed=0, threads=1)
-    assert "+changed = 1" in (folder.path / "environment.diff").read_text()
+    difference = (folder.path / "environment.diff").read_text()
+    assert "+changed = 1" in difference
+    assert "+new = 1" in difference
     assert json.loads(folder.environment.read_text())["untracked_code"] == ["new_module.py"]
     module.write_text("")
+    (tmp_path / "new_module.py").unlink()
     record_environment(folder, seed=0, threads=1)
     assert not (folder.path / "environment.diff").exists()
+
+
+def test_the_kept_difference_holds_no_password_of_changed_or_new_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = make_checkout(tmp_path)
+    monkeypatch.setattr(apps.environment, "__file__", str(module))
+    module.write_text('url = "postgresql://me:hunter2@host/db"\nlr = 0.1\n')
+    (tmp_path / "site.yaml").write_text("password: hunter2\npartition: gpu\n")
+    folder = RunFolder(tmp_path / "run")
+    record_environment(folder, seed=0, threads=1)
+    difference = (folder.path / "environment.diff").read_text()
+    assert "hunter2" not in difference
+    assert '+url = "postgresql://me:***@host/db"\n+lr = 0.1' in difference
+    assert "+password: ***\n+partition: gpu" in difference
+
+
+def test_the_kept_difference_names_new_code_that_is_too_large_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apps.environment, "__file__", str(make_checkout(tmp_path)))
+    monkeypatch.setattr("apps.checkout.MOST_NEW_BYTES", 100)
+    (tmp_path / "tables.py").write_text("#" * 101)
+    (tmp_path / "small.py").write_text("#")
+    folder = RunFolder(tmp_path / "run")
+    record_environment(folder, seed=0, threads=1)
+    difference = (folder.path / "environment.diff").read_text()
+    assert difference.endswith("(left out: tables.py, new and large)\n")
+    assert "b/small.py" in difference
+    assert "b/tables.py" not in difference
 
 
 def test_slurm_variables_are_kept_without_anything_that_may_be_a_secret() -> None:
