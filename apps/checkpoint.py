@@ -72,13 +72,12 @@ def _consolidate(path: Path, output: Path | None) -> int:
     if checkpoint.is_file():
         print(f"{checkpoint} is one file already; nines predict and nines evaluate take it as it is")
         return 0
-    file = output or consolidated_file(checkpoint, read_manifest(checkpoint))
-    if file.is_dir() or file.absolute() == checkpoint.absolute():
-        raise UserError(f"--output {file} is a folder; name the file to write")
+    if output is not None and (output.is_dir() or output.absolute() == checkpoint.absolute()):
+        raise UserError(f"--output {output} is a folder; name the file to write")
     from lightning_modules.checkpoint_conversion import consolidate
 
-    size = consolidate(checkpoint, file)
-    print(f"{file}  {_bytes(size)}")
+    file = consolidate(checkpoint, output)
+    print(f"{file}  {_bytes(file.stat().st_size)}")
     print(f"  score your own pairs    nines predict {_quoted(path if output is None else file)} pairs.jsonl")
     return 0
 

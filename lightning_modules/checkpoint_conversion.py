@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from lightning_modules.checkpoint_io import AtomicCheckpointIO, read_checkpoint
-from lightning_modules.sharded_checkpoints import one_line, open_sharded
+from lightning_modules.sharded_checkpoints import OpenCheckpoint, one_line, open_sharded
 from nines.checkpoint_folder import (
     SHARDS,
     STATE,
-    Manifest,
+    consolidated_file,
     is_sharded,
     publish,
     read_manifest,
@@ -34,33 +34,39 @@ from nines.files import replacing
 NOT_OF_A_MODEL = ("loops", "callbacks", "lr_schedulers", "param_groups", "shapes")
 
 
-def consolidate(path: Path, output: Path) -> int:
+def consolidate(path: Path, output: Path | None = None) -> Path:
     """Put the shards at `path` together to one file in float32, which prediction and evaluation take.
 
+    Args:
+        path: The checkpoint. A training may go on with it: what is read is one checkpoint, or an error.
+        output: The file; None for one beside the checkpoint, named by step and identity of what was read.
+
     Returns:
-        Bytes of the file.
+        The file.
 
     Raises:
-        CheckpointError: It is no sharded checkpoint, or damaged.
+        CheckpointError: It is no sharded checkpoint, damaged, or was replaced before all of it was read.
         StorageError: The disk refused the file.
     """
-    manifest, state = open_sharded(path)
-    weights = _whole_weights(path, manifest, list(state["shapes"]))
+    with open_sharded(path) as opened:
+        weights = _whole_weights(opened)
+    manifest, state = opened.manifest, opened.state
     content = {key: value for key, value in state.items() if key not in NOT_OF_A_MODEL}
     content["state_dict"] = {name: weights[name].contiguous() for name in state["shapes"]}
-    AtomicCheckpointIO().save_checkpoint({**content, "consolidated_from": manifest.identity}, output)
-    return output.stat().st_size
+    file = consolidated_file(path, manifest) if output is None else output
+    AtomicCheckpointIO().save_checkpoint({**content, "consolidated_from": manifest.identity}, file)
+    return file
 
 
-def _whole_weights(path: Path, manifest: Manifest, names: list[str]) -> dict[str, Tensor]:
-    if manifest.strategy == "fsdp2":
+def _whole_weights(opened: OpenCheckpoint) -> dict[str, Tensor]:
+    if opened.manifest.strategy == "fsdp2":
         from lightning_modules.fsdp2_checkpoints import whole_weights as of_fsdp2
 
-        return of_fsdp2(path, names)
-    _need_deepspeed(path)
+        return of_fsdp2(opened, list(opened.state["shapes"]))
+    _need_deepspeed(opened.path)
     from lightning_modules.deepspeed_checkpoints import whole_weights as of_deepspeed
 
-    return of_deepspeed(path, manifest)
+    return of_deepspeed(opened)
 
 
 def reshard(path: Path, *, ranks: int) -> int | None:
@@ -72,7 +78,7 @@ def reshard(path: Path, *, ranks: int) -> int | None:
         Rows of one rank in one step from now on (`datamodule.batch_size`), None if the checkpoint does not say.
 
     Raises:
-        CheckpointError: It is damaged, or `ranks` cannot share its steps evenly.
+        CheckpointError: It is damaged, was replaced while it was read, or `ranks` cannot share its steps evenly.
         StorageError: The disk refused the new one.
     """
     if path.is_file():
@@ -80,30 +86,42 @@ def reshard(path: Path, *, ranks: int) -> int | None:
         batch_size = share_steps(whole, ranks=ranks, path=path)
         AtomicCheckpointIO().save_checkpoint(whole, path)
         return batch_size
-    manifest, state = open_sharded(path)
-    if manifest.zero_stage == 0:
-        raise CapabilityError(f"{path} is of deepspeed without ZeRO, which cannot be reshared; resume it as it was")
-    batch_size = share_steps(state, ranks=ranks, path=path)
     identity = secrets.token_hex(4)
-    folder = staging_folder(path, step=manifest.step, token=identity)
+    folder = None
     try:
-        folder.mkdir()
-        universal = manifest.strategy == "deepspeed"
-        if universal and not manifest.universal:
-            _make_universal(path, folder)
-        else:
-            shutil.copytree(path / SHARDS, folder / SHARDS)  # each part can be read by any number of ranks
-        with replacing(folder / STATE) as temporary:
-            torch.save(state, temporary)
-        changes: dict[str, Any] = {"identity": identity, "ranks": ranks, "universal": universal}
-        write_manifest(folder, dataclasses.replace(manifest, **changes, files=sizes(folder)))
+        with open_sharded(path) as opened:
+            _check_resharable(opened)
+            batch_size = share_steps(opened.state, ranks=ranks, path=path)
+            folder = staging_folder(path, step=opened.manifest.step, token=identity)
+            _write_reshared(opened, folder, identity=identity, ranks=ranks)
         publish(folder, path)
     except (OSError, RuntimeError) as error:
         raise StorageError(f"cannot reshare {path}: {one_line(error)}; it is untouched") from error
     finally:
-        if not (path.is_symlink() and path.readlink() == Path(folder.name)):
+        if folder is not None and not (path.is_symlink() and path.readlink() == Path(folder.name)):
             remove(folder)
     return batch_size
+
+
+def _check_resharable(opened: OpenCheckpoint) -> None:
+    if opened.manifest.zero_stage == 0:
+        raise CapabilityError(
+            f"{opened.path} is of deepspeed without ZeRO, which cannot be reshared; resume it as it was"
+        )
+
+
+def _write_reshared(opened: OpenCheckpoint, folder: Path, *, identity: str, ranks: int) -> None:
+    manifest = opened.manifest
+    folder.mkdir()
+    universal = manifest.strategy == "deepspeed"
+    if universal and not manifest.universal:
+        _make_universal(opened, folder)
+    else:
+        shutil.copytree(opened.folder / SHARDS, folder / SHARDS)  # each part can be read by any number of ranks
+    with replacing(folder / STATE) as temporary:
+        torch.save(opened.state, temporary)
+    changes: dict[str, Any] = {"identity": identity, "ranks": ranks, "universal": universal}
+    write_manifest(folder, dataclasses.replace(manifest, **changes, files=sizes(folder)))
 
 
 def share_steps(state: dict[str, Any], *, ranks: int, path: Path) -> int | None:
@@ -144,19 +162,19 @@ def _orders(state: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield loader["order"]
 
 
-def _make_universal(path: Path, folder: Path) -> None:
+def _make_universal(opened: OpenCheckpoint, folder: Path) -> None:
     """DeepSpeed's own conversion: each parameter becomes a folder with its value and its moments.
 
     Raises:
         CheckpointError: The shards are damaged.
     """
-    _need_deepspeed(path)
+    _need_deepspeed(opened.path)
     from deepspeed.checkpoint import ds_to_universal
 
     from lightning_modules.deepspeed_files import damage_named, only_values, silent
 
     options = SimpleNamespace(
-        input_folder=str(path / SHARDS),
+        input_folder=str(opened.folder / SHARDS),
         output_folder=str(folder / SHARDS),
         num_extract_workers=1,  # one: its workers would not know which classes may be read
         num_merge_workers=1,
@@ -164,7 +182,7 @@ def _make_universal(path: Path, folder: Path) -> None:
         strict=True,
         inject_missing_state=True,
     )
-    with damage_named(path), only_values(), silent():
+    with damage_named(opened.path), only_values(), silent():
         ds_to_universal.main(options)
 
 

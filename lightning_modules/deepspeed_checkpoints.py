@@ -22,15 +22,17 @@ from lightning_modules.deepspeed_universal import (
     weights_of_universal,
 )
 from lightning_modules.sharded_checkpoints import (
+    OpenCheckpoint,
     check_resumable,
     check_shapes,
     first_of_ranks,
+    folder_of_all_ranks,
     one_line,
     open_sharded,
     problem_of,
     save_sharded,
 )
-from nines.checkpoint_folder import SHARDS, Manifest
+from nines.checkpoint_folder import SHARDS
 from nines.errors import CheckpointError
 
 NAME = "deepspeed"
@@ -94,37 +96,38 @@ class DeepSpeedCheckpoints(DeepSpeedStrategy):
         path = Path(checkpoint_path)
         module = self.lightning_module
         assert module is not None
-        manifest, state = open_sharded(path)
-        check_shapes(state, module, path)
-        if module.trainer.state.fn == TrainerFn.FITTING:
-            check_resumable(manifest, path, name=NAME, zero_stage=self.zero_stage, ranks=self.world_size)
-            self._load_shards(path, manifest, state["param_groups"])
-        else:
-            self._load_weights(path, manifest, module)
-        return state
+        with open_sharded(path, folder=folder_of_all_ranks(self, path)) as opened:
+            check_shapes(opened.state, module, path)
+            if module.trainer.state.fn == TrainerFn.FITTING:
+                check_resumable(opened.manifest, path, name=NAME, zero_stage=self.zero_stage, ranks=self.world_size)
+                self._load_shards(opened, opened.state["param_groups"])
+            else:
+                self._load_weights(opened, module)
+        return opened.state
 
-    def _load_shards(self, path: Path, manifest: Manifest, options: OptionsOfGroups) -> None:
+    def _load_shards(self, opened: OpenCheckpoint, options: OptionsOfGroups) -> None:
         from lightning_modules.deepspeed_files import ShardFiles, damage_named, only_values
 
         engine: Any = self.deepspeed_engine
         files, usual = ShardFiles(), engine.checkpoint_engine
-        if not manifest.universal:
-            self._preload(files, path)
+        universal, folder = opened.manifest.universal, str(opened.folder)
+        if not universal:
+            self._preload(files, opened.folder)
         engine.checkpoint_engine = files
-        kind = loading_universal(engine, options) if manifest.universal else nullcontext()
+        kind = loading_universal(engine, options) if universal else nullcontext()
         try:
-            with damage_named(path), only_values(), kind:
-                engine.load_checkpoint(str(path), tag=SHARDS, load_module_strict=False, load_lr_scheduler_states=False)
+            with damage_named(opened.path), only_values(), kind:
+                engine.load_checkpoint(folder, tag=SHARDS, load_module_strict=False, load_lr_scheduler_states=False)
         finally:
             engine.checkpoint_engine = usual
 
-    def _preload(self, files: Any, path: Path) -> None:
+    def _preload(self, files: Any, folder: Path) -> None:
         """Read this rank's files first: one that failed within DeepSpeed's loading would leave the others waiting.
 
         Raises:
             CheckpointError: A rank found a damaged file; on every rank.
         """
-        shards, rank = path / SHARDS, self.global_rank
+        shards, rank = folder / SHARDS, self.global_rank
         own = [
             *shards.glob(f"*zero_pp_rank_{rank}_mp_rank_00_*_states.pt"),
             *shards.glob("mp_rank_00_model_states.pt"),
@@ -137,7 +140,7 @@ class DeepSpeedCheckpoints(DeepSpeedStrategy):
         if found := first_of_ranks(problem):
             raise CheckpointError(found)
 
-    def _load_weights(self, path: Path, manifest: Manifest, module: nn.Module) -> None:
+    def _load_weights(self, opened: OpenCheckpoint, module: nn.Module) -> None:
         """Read the weights on rank 0, whatever number of ranks wrote them, and hand them to the others."""
         import deepspeed
 
@@ -145,7 +148,7 @@ class DeepSpeedCheckpoints(DeepSpeedStrategy):
         problem = None
         if self.is_global_zero:
             try:
-                weights = whole_weights(path, manifest)
+                weights = whole_weights(opened)
             except CheckpointError as error:
                 problem = str(error)
         if found := first_of_ranks(problem):
@@ -162,8 +165,8 @@ class DeepSpeedCheckpoints(DeepSpeedStrategy):
                         torch.distributed.broadcast(own[name], src=0)
 
 
-def whole_weights(path: Path, manifest: Manifest) -> dict[str, Tensor]:
-    """The trained parameters in float32, and the buffers, of the DeepSpeed checkpoint at `path`.
+def whole_weights(opened: OpenCheckpoint) -> dict[str, Tensor]:
+    """The trained parameters in float32, and the buffers, of a DeepSpeed checkpoint.
 
     Raises:
         CheckpointError: A file is damaged.
@@ -172,13 +175,14 @@ def whole_weights(path: Path, manifest: Manifest) -> dict[str, Tensor]:
 
     from lightning_modules.deepspeed_files import damage_named, only_values, silent
 
-    with damage_named(path), only_values(), silent():
+    folder, manifest = opened.folder, opened.manifest
+    with damage_named(opened.path), only_values(), silent():
         if manifest.universal:
-            return weights_of_universal(path / SHARDS)
+            return weights_of_universal(folder / SHARDS)
         if manifest.zero_stage == 0:
-            plain: dict[str, Tensor] = torch.load(path / SHARDS / "mp_rank_00_model_states.pt", map_location="cpu")
+            plain: dict[str, Tensor] = torch.load(folder / SHARDS / "mp_rank_00_model_states.pt", map_location="cpu")
             return dict(plain["module"])
         weights: dict[str, Tensor] = zero_to_fp32.get_fp32_state_dict_from_zero_checkpoint(
-            str(path), tag=SHARDS, exclude_frozen_parameters=True
+            str(folder), tag=SHARDS, exclude_frozen_parameters=True
         )
         return weights

@@ -18,7 +18,15 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
 from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 
-from lightning_modules.sharded_checkpoints import check_resumable, check_shapes, one_line, open_sharded, save_sharded
+from lightning_modules.sharded_checkpoints import (
+    OpenCheckpoint,
+    check_resumable,
+    check_shapes,
+    folder_of_all_ranks,
+    one_line,
+    open_sharded,
+    save_sharded,
+)
 from nines.checkpoint_folder import SHARDS
 from nines.errors import CheckpointError
 
@@ -79,52 +87,53 @@ class FSDP2Checkpoints(ModelParallelStrategy):
         module, model = self.lightning_module, self.model
         assert module is not None
         assert model is not None
-        manifest, state = open_sharded(path)
-        check_shapes(state, module, path)
-        fitting = module.trainer.state.fn == TrainerFn.FITTING
-        if fitting or manifest.strategy != NAME:
-            check_resumable(manifest, path, name=NAME, zero_stage=None, ranks=self.world_size)
-        own = get_model_state_dict(model, options=StateDictOptions(cpu_offload=True))
-        weights = {name: own[name] for name in state["shapes"]}
-        read_shards({"state_dict": weights}, path)
-        set_model_state_dict(model, weights, options=StateDictOptions(strict=False))
-        for index, optimizer in enumerate(self.optimizers if fitting else []):
-            moments = get_optimizer_state_dict(model, optimizer)
-            read_shards({f"optimizer_{index}": moments}, path)
-            set_optimizer_state_dict(model, optimizer, optim_state_dict=moments)
+        with open_sharded(path, folder=folder_of_all_ranks(self, path)) as opened:
+            manifest, state = opened.manifest, opened.state
+            check_shapes(state, module, path)
+            fitting = module.trainer.state.fn == TrainerFn.FITTING
+            if fitting or manifest.strategy != NAME:
+                check_resumable(manifest, path, name=NAME, zero_stage=None, ranks=self.world_size)
+            own = get_model_state_dict(model, options=StateDictOptions(cpu_offload=True))
+            weights = {name: own[name] for name in state["shapes"]}
+            read_shards({"state_dict": weights}, opened)
+            set_model_state_dict(model, weights, options=StateDictOptions(strict=False))
+            for index, optimizer in enumerate(self.optimizers if fitting else []):
+                moments = get_optimizer_state_dict(model, optimizer)
+                read_shards({f"optimizer_{index}": moments}, opened)
+                set_optimizer_state_dict(model, optimizer, optim_state_dict=moments)
         return state
 
 
-def read_shards(state: dict[str, Any], path: Path, *, alone: bool = False) -> None:
-    """Fill the tensors of `state` from the checkpoint at `path`; call it on every rank, or on one that is `alone`.
+def read_shards(state: dict[str, Any], opened: OpenCheckpoint, *, alone: bool = False) -> None:
+    """Fill the tensors of `state` from a checkpoint; call it on every rank, or on one that is `alone`.
 
     Raises:
         CheckpointError: A file is damaged; on every rank.
     """
     try:
-        state_dict_loader.load(state, storage_reader=ShardReader(path / SHARDS), no_dist=alone)
+        state_dict_loader.load(state, storage_reader=ShardReader(opened.folder / SHARDS), no_dist=alone)
     except CheckpointException as error:
         cause = str(next(iter(error.failures.values()))[0]).strip()
         first = cause.splitlines()[0] if cause else "its files are damaged"
-        raise CheckpointError(f"{path} cannot be read as a checkpoint of FSDP2: {first}") from error
+        raise CheckpointError(f"{opened.path} cannot be read as a checkpoint of FSDP2: {first}") from error
 
 
-def whole_weights(path: Path, names: list[str]) -> dict[str, Tensor]:
-    """The tensors `names` of the FSDP2 checkpoint at `path`, floating-point ones in float32.
+def whole_weights(opened: OpenCheckpoint, names: list[str]) -> dict[str, Tensor]:
+    """The tensors `names` of an FSDP2 checkpoint, floating-point ones in float32.
 
     Raises:
         CheckpointError: A file is damaged.
     """
     try:
-        described = ShardReader(path / SHARDS).read_metadata().state_dict_metadata
+        described = ShardReader(opened.folder / SHARDS).read_metadata().state_dict_metadata
     except (OSError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} cannot be read as a checkpoint of FSDP2: {error}") from error
+        raise CheckpointError(f"{opened.path} cannot be read as a checkpoint of FSDP2: {error}") from error
     weights: dict[str, Tensor] = {}
     for name in names:
         kept = described[f"state_dict.{name}"]
         assert isinstance(kept, TensorStorageMetadata)
         weights[name] = torch.empty(kept.size, dtype=kept.properties.dtype)
-    read_shards({"state_dict": weights}, path, alone=True)
+    read_shards({"state_dict": weights}, opened, alone=True)
     return {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
 
 

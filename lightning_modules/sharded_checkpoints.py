@@ -6,7 +6,9 @@ The folder itself, its manifest and its link are `nines.checkpoint_folder`'s; wh
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from nines.checkpoint_folder import (
     Manifest,
     publish,
     read_manifest,
+    real_folder,
     remove,
     sizes,
     staging_folder,
@@ -104,11 +107,36 @@ def save_sharded(
     agree(problem_of(finish) if leads else None)
 
 
-def open_sharded(path: Path) -> tuple[Manifest, dict[str, Any]]:
-    """Manifest and state of a sharded checkpoint.
+@dataclass(frozen=True)
+class OpenCheckpoint:
+    """A sharded checkpoint while it is read.
+
+    Attributes:
+        path: What the user calls it, for messages.
+        folder: Where its files lie, whatever `path` names by now.
+        manifest: What it is.
+        state: Everything but tensors of the model and the optimizer.
+    """
+
+    path: Path
+    folder: Path
+    manifest: Manifest
+    state: dict[str, Any]
+
+
+@contextmanager
+def open_sharded(path: Path, *, folder: Path | None = None) -> Generator[OpenCheckpoint, None, None]:
+    """Read a sharded checkpoint within the block; after it, what was read is known to be one and the same checkpoint.
+
+    A training that goes on removes the checkpoint as soon as it has written the next one.
+
+    Args:
+        path: The checkpoint, usually a link.
+        folder: Where its files lie, if ranks have agreed on that: see `folder_of_all_ranks`.
 
     Raises:
-        CheckpointError: It is no sharded checkpoint, or not whole.
+        CheckpointError: It is no sharded checkpoint, not whole, or was removed before all of it was read. If ranks read
+            together, the last is raised on all of them.
     """
     if path.is_file():
         raise CheckpointError(
@@ -117,7 +145,34 @@ def open_sharded(path: Path) -> tuple[Manifest, dict[str, Any]]:
         )
     if not path.exists():
         raise CheckpointError(f"no checkpoint at {path}; give the path of a checkpoint or of a run folder")
-    return read_manifest(path), read_checkpoint(path / STATE)
+    folder = real_folder(path) if folder is None else folder
+    manifest = None
+    try:
+        manifest = read_manifest(folder, shown=path)
+        yield OpenCheckpoint(path, folder, manifest, read_checkpoint(folder / STATE))
+    except Exception as error:
+        if _is_still(folder, manifest) or (manifest is None and real_folder(path) == folder):
+            raise
+        raise CheckpointError(_replaced(path)) from error
+    if first_of_ranks(None if _is_still(folder, manifest) else "replaced"):
+        raise CheckpointError(_replaced(path))
+
+
+def folder_of_all_ranks(strategy: ParallelStrategy, path: Path) -> Path:
+    """Where the files of the checkpoint `path` lie, as rank 0 sees it now. Call it on every rank."""
+    return Path(strategy.broadcast(str(real_folder(path)), src=0))
+
+
+def _is_still(folder: Path, manifest: Manifest | None) -> bool:
+    """Whether `folder` holds all files of the checkpoint that it held: the manifest is the first to go."""
+    try:
+        return manifest is not None and read_manifest(folder).identity == manifest.identity
+    except CheckpointError:
+        return False
+
+
+def _replaced(path: Path) -> str:
+    return f"{path} was replaced while it was read; run the command again"
 
 
 def check_resumable(manifest: Manifest, path: Path, *, name: str, zero_stage: int | None, ranks: int) -> None:

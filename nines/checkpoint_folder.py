@@ -88,28 +88,53 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     write_json(folder / MANIFEST, dataclasses.asdict(manifest))
 
 
-def read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path, *, shown: Path | None = None) -> Manifest:
     """The manifest of the sharded checkpoint at `path`, after a look at every file that it names.
+
+    Args:
+        path: The link or the folder.
+        shown: What messages call it, if not that.
 
     Raises:
         CheckpointError: There is none, or a file is missing or cut short.
     """
+    folder = real_folder(path)
+    try:
+        return _checked_manifest(folder, shown=shown or path)
+    except CheckpointError:
+        if real_folder(path) == folder:
+            raise
+    return read_manifest(path, shown=shown)  # a training put another checkpoint there meanwhile
+
+
+def real_folder(path: Path) -> Path:
+    """What `path` names now; several files of one checkpoint are read there, for the link may move on meanwhile."""
+    while path.is_symlink():
+        path = path.parent / path.readlink()
+    return path
+
+
+def _checked_manifest(path: Path, *, shown: Path) -> Manifest:
     try:
         content: dict[str, Any] = read_json(path / MANIFEST)
         manifest = Manifest(**content)
     except FileNotFoundError as error:
         raise CheckpointError(
-            f"{path} is a folder without {MANIFEST}, so no whole checkpoint; resume from another, or remove it"
+            f"{shown} is a folder without {MANIFEST}, so no whole checkpoint; resume from another, or remove it"
         ) from error
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError, NotADirectoryError) as error:
-        raise CheckpointError(f"{path / MANIFEST} is damaged ({error}); resume from another checkpoint") from error
+        raise CheckpointError(f"{shown / MANIFEST} is damaged ({error}); resume from another checkpoint") from error
     for name, size in manifest.files.items():
         file = path / name
-        if not file.is_file():
-            raise CheckpointError(f"{path} lacks its file {name}; copy it again as a whole, or use another checkpoint")
-        if (found := file.stat().st_size) != size:
+        try:
+            found = file.stat().st_size if file.is_file() else None
+        except FileNotFoundError:
+            found = None
+        if found is None:
+            raise CheckpointError(f"{shown} lacks its file {name}; copy it again as a whole, or use another checkpoint")
+        if found != size:
             raise CheckpointError(
-                f"{file} has {found} bytes instead of {size}; copy the checkpoint again, or use another one"
+                f"{shown / name} has {found} bytes instead of {size}; copy the checkpoint again, or use another one"
             )
     return manifest
 

@@ -76,11 +76,11 @@ def test_a_parameter_that_is_shared_out_has_the_shape_of_all_its_shares() -> Non
 
 
 def test_a_missing_checkpoint_and_one_of_a_single_process_are_told_apart(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="no checkpoint at"):
-        open_sharded(tmp_path / "last.ckpt")
+    with pytest.raises(CheckpointError, match="no checkpoint at"), open_sharded(tmp_path / "last.ckpt"):
+        pass
     (tmp_path / "last.ckpt").write_text("one file")
-    with pytest.raises(CheckpointError, match="of one process or of ddp"):
-        open_sharded(tmp_path / "last.ckpt")
+    with pytest.raises(CheckpointError, match="of one process or of ddp"), open_sharded(tmp_path / "last.ckpt"):
+        pass
 
 
 def strategy(name: str) -> Any:
