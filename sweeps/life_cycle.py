@@ -26,7 +26,7 @@ from sweeps.outcome import read_outcome
 from sweeps.pruners import build_pruner
 from sweeps.samplers import build_sampler, fixed_sets
 from sweeps.settling import finish, held, released, rows_of, settle_dead
-from sweeps.slots import Slots
+from sweeps.slots import SUPERSEDED_BY, Slots
 from sweeps.study import Sweep
 from sweeps.trial import TrialJob
 
@@ -72,6 +72,7 @@ def take(sweep: Sweep, me: Claim | None = None, *, jobs: Jobs | None = None) -> 
             enqueue_retry(sweep, row, retries_used=int(row.user_attrs.get("retries_used", 0)) + 1)
         for row in slots.never_started():
             enqueue_retry(sweep, row, retries_used=int(row.user_attrs.get("retries_used", 0)))
+        _close_surplus(sweep)
         waiting = _waiting(sweep)
         if not waiting and (repeat := slots.missing_repeat()) is not None:
             first, seed = repeat
@@ -100,7 +101,8 @@ def work_left(sweep: Sweep, me: Claim) -> bool:
 def retry_failed(sweep: Sweep) -> list[int]:
     """Enqueue every trial that failed for good once more, with a fresh allowance of retries.
 
-    Where the folder, and so the lock, is not to be seen, the rows of dead workers are left to those who see it.
+    Where the folder, and so the lock, is not to be seen, the rows of dead workers are left to those who see it, and so
+    is the choice between rows that two such callers add for the same failure, see `Slots.surplus`.
 
     Returns:
         The numbers of the failed rows.
@@ -118,6 +120,16 @@ def retry_failed(sweep: Sweep) -> list[int]:
 
 def _waiting(sweep: Sweep) -> list[FrozenTrial]:
     return [row for row in rows_of(sweep) if row.state == TrialState.WAITING]
+
+
+def _close_surplus(sweep: Sweep) -> None:
+    """Fail the rows that wait although another one stands for their slot, so that nobody starts them."""
+    slots = Slots.read(rows_of(sweep), sweep.definition)
+    for row in slots.surplus:
+        trial_id = sweep.storage.get_trial_id_from_study_id_trial_number(sweep.study_id, row.number)
+        sweep.storage.set_trial_user_attr(trial_id, SUPERSEDED_BY, slots.standing_for(row).number)
+        sweep.storage.set_trial_user_attr(trial_id, "reason", "another row retries it")
+        sweep.storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
 
 def _taken_before(sweep: Sweep, me: Claim) -> int | None:

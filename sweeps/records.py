@@ -17,6 +17,7 @@ from sweeps.claims import Claim
 from sweeps.definition import Objective, SweepDefinition
 from sweeps.liveness import Jobs
 from sweeps.samplers import fixed_sets
+from sweeps.slots import SUPERSEDED_BY
 from sweeps.space import Space
 from sweeps.trial import State, TrialRecord
 
@@ -54,7 +55,12 @@ def read_records(
         jobs.ask(running)
     return [
         _record(
-            row, folder=folder, space=space, superseded=row.number in retried, claim=claims.get(row.number), jobs=jobs
+            row,
+            folder=folder,
+            space=space,
+            superseded=row.number in retried or SUPERSEDED_BY in row.user_attrs,
+            claim=claims.get(row.number),
+            jobs=jobs,
         )
         for row in rows
     ]

@@ -6,12 +6,16 @@ Pure bookkeeping over the rows of the study; what to do about it is decided in `
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Iterable
 
 from optuna.trial import FrozenTrial, TrialState
 
 from sweeps.definition import SweepDefinition
 from sweeps.samplers import fixed_sets
+
+# With a row that was enqueued although another one stands for its slot: the number of that one.
+SUPERSEDED_BY = "superseded_by"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,22 +25,33 @@ class Slots:
     Attributes:
         newest: (group, seed) to the row with the highest attempt.
         definition: The sweep, for how many sets, seeds and retries are asked for.
+        surplus: Waiting rows whose slot another row stands for, which must not be started: who retries where the lock
+            is not to be seen may do so twice.
     """
 
     newest: dict[tuple[int, int], FrozenTrial]
     definition: SweepDefinition
+    surplus: tuple[FrozenTrial, ...] = ()
 
     @classmethod
     def read(cls, rows: Iterable[FrozenTrial], definition: SweepDefinition) -> Slots:
         """Sort the rows into slots; rows whose worker died before they became a set belong to none."""
-        newest: dict[tuple[int, int], FrozenTrial] = {}
+        slots: defaultdict[tuple[int, int], list[FrozenTrial]] = defaultdict(list)
         for row in rows:
-            if "group" not in row.user_attrs:
-                continue
-            slot = (int(row.user_attrs["group"]), int(row.user_attrs["seed"]))
-            if slot not in newest or row.user_attrs["attempt"] > newest[slot].user_attrs["attempt"]:
-                newest[slot] = row
-        return cls(newest, definition)
+            if "group" in row.user_attrs and SUPERSEDED_BY not in row.user_attrs:
+                slots[int(row.user_attrs["group"]), int(row.user_attrs["seed"])].append(row)
+        newest = {slot: max(members, key=_precedence) for slot, members in slots.items()}
+        surplus = [
+            row
+            for slot, members in slots.items()
+            for row in members
+            if row.state == TrialState.WAITING and row.number != newest[slot].number
+        ]
+        return cls(newest, definition, tuple(surplus))
+
+    def standing_for(self, row: FrozenTrial) -> FrozenTrial:
+        """The newest row of the slot of `row`."""
+        return self.newest[int(row.user_attrs["group"]), int(row.user_attrs["seed"])]
 
     @property
     def groups(self) -> int:
@@ -88,3 +103,8 @@ class Slots:
         """Number of the next new set of parameters, None when all have begun."""
         begun = 1 + max((group for group, _ in self.newest), default=-1)
         return begun if begun < self.groups else None
+
+
+def _precedence(row: FrozenTrial) -> tuple[int, bool, int]:
+    """Of two rows of one slot, the later attempt stands; of equal ones that which has begun, then the earlier row."""
+    return int(row.user_attrs["attempt"]), row.state != TrialState.WAITING, -row.number

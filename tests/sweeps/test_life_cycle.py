@@ -1,3 +1,8 @@
+import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
+
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -5,6 +10,8 @@ from optuna.trial import TrialState
 from sweeps.life_cycle import Idle, finish, retry_failed, take
 from sweeps.outcome import Outcome
 from sweeps.records import results
+from sweeps.slots import Slots
+from sweeps.storage import open_storage
 from tests.sweeps.conftest import completed, drain
 
 
@@ -147,3 +154,40 @@ def test_the_other_seeds_of_a_set_that_fails_are_not_tried(make_sweep):
     job = take(sweep)
     finish(sweep, job.number, Outcome("failed", reason="bad parameters"))
     assert len(drain(sweep)) == 3
+
+
+def test_two_who_retry_without_the_folder_at_the_same_moment_have_the_set_completed_once(make_sweep, tmp_path):
+    sweep = make_sweep(trials=1, retries=0)
+    finish(sweep, take(sweep).number, Outcome("failed", reason="raised"))
+    hidden = sweep.folder.rename(tmp_path / "hidden")
+    url = f"journal:{hidden / 'study.journal'}"
+    looked = threading.Barrier(2)
+    read = Slots.read
+
+    class Simultaneous(Slots):
+        @classmethod
+        def read(cls, rows, definition):
+            found = read(rows, definition)
+            looked.wait(timeout=30)
+            return found
+
+    def retry():
+        elsewhere = dataclasses.replace(sweep, storage_url=url, storage=open_storage(url))
+        assert retry_failed(elsewhere) == [0]
+
+    with mock.patch("sweeps.life_cycle.Slots", Simultaneous), ThreadPoolExecutor(2) as pool:
+        for retried in [pool.submit(retry), pool.submit(retry)]:
+            retried.result()
+    hidden.rename(sweep.folder)
+    assert [trial.state for trial in sweep.trials()] == ["failed", "waiting", "waiting"]
+    job = take(sweep)
+    assert job.number == 1
+    assert take(sweep) is Idle.LATER
+    finish(sweep, job.number, completed(0.5), claim=job.claim)
+    assert take(sweep) is Idle.DONE
+    assert retry_failed(sweep) == []
+    assert [(trial.state, trial.reason) for trial in sweep.trials()[1:]] == [
+        ("completed", ""),
+        ("failed", "another row retries it"),
+    ]
+    assert [trial.number for trial in results(sweep.trials())] == [1]

@@ -30,6 +30,24 @@ def test_the_newest_attempt_stands_for_its_slot_and_rows_without_a_set_for_none(
     assert read.failed() == []
 
 
+@pytest.mark.parametrize("state", [TrialState.RUNNING, TrialState.COMPLETE, TrialState.FAIL, TrialState.WAITING])
+def test_a_row_that_waits_beside_another_of_the_same_attempt_is_surplus(state):
+    first, second = row(0, attempt=1, state=state), row(0, attempt=1, state=TrialState.WAITING)
+    second.number = 7
+    for rows in ([first, second], [second, first]):
+        read = slots(row(0, state=TrialState.FAIL), *rows)
+        assert [one.number for one in read.surplus] == [7]
+        assert read.standing_for(second) is first
+
+
+def test_a_row_that_waits_behind_a_later_attempt_is_surplus_and_the_newest_one_is_not():
+    assert [
+        one.user_attrs["attempt"]
+        for one in slots(row(0, attempt=1, state=TrialState.WAITING), row(0, attempt=2, state=TrialState.FAIL)).surplus
+    ] == [1]
+    assert slots(row(0, state=TrialState.FAIL), row(0, attempt=1, state=TrialState.WAITING)).surplus == ()
+
+
 @pytest.mark.parametrize(
     ("attributes", "to_retry", "never_started"),
     [
