@@ -24,7 +24,7 @@ class BatchJob:
     Attributes:
         name: As `squeue` shows it.
         command: What the batch step becomes, on the first node of the job, outside any container.
-        log: File for its output; SLURM replaces %j (job), %A and %a (array and task).
+        log: File for its output; in its name SLURM replaces %j (job), %A and %a (array and task).
         options: How the cluster is asked.
         nodes: Nodes of a trial, so of the job.
         tasks_per_node: Ranks of one trial on each node.
@@ -56,6 +56,9 @@ class BatchJob:
                 raise ConfigError(
                     f"{what} {str(text)!r} of the job: line breaks and control characters are not allowed"
                 )
+            # sbatch drops it from a directive, whatever the quotes, and in a log's path it switches off %j.
+            if text is not None and "\\" in str(text):
+                raise ConfigError(f"{what} {text} of the job: SLURM has no way to write a backslash; choose another")
         for name, value in self.exports.items():
             if not VARIABLE.fullmatch(name):
                 raise ConfigError(f"{name!r} is no name for a variable of job {self.name!r}")
@@ -87,7 +90,8 @@ def _directives(job: BatchJob) -> Iterator[tuple[str, str | None]]:
     if job.comment is not None:
         yield "comment", job.comment
     yield "chdir", str(job.folder)
-    yield "output", str(job.log)
+    # Only the file's name is a pattern: a folder may be called 100%j.
+    yield "output", f"{str(job.log.parent).replace('%', '%%')}/{job.log.name}"
     # A requeued job goes on in the same file.
     yield "open-mode", "append"
     if job.array is not None:

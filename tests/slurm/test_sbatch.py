@@ -16,11 +16,11 @@ GOLDEN = Path(__file__).parent / "golden"
 PLAIN = BatchJob(
     name="nines-train-classifier-1a2b3c4d",
     command=("/env/bin/python", "-m", "slurm.supervisor", "--job", "runs/train/x/job.json"),
-    log=Path("/work/runs/train/x/slurm-%j.log"),
+    log=Path("/data/runs/train/x/slurm-%j.log"),
     options=SlurmOptions(python="/env/bin/python"),
     nodes=1,
     tasks_per_node=1,
-    folder=Path("/work"),
+    folder=Path("/data"),
 )
 EVERYTHING = BatchJob(
     name="nines-sweep-clipping",
@@ -102,6 +102,22 @@ def test_directives_come_before_the_first_command() -> None:
 
 def test_an_array_without_a_cap_has_no_percent_sign() -> None:
     assert "#SBATCH --array=0-3\n" in render(dataclasses.replace(PLAIN, array=4))
+
+
+def test_a_percent_sign_in_the_folder_of_the_log_is_no_pattern_while_one_in_its_name_is() -> None:
+    script = render(dataclasses.replace(PLAIN, log=Path("/data/100%j/slurm-%j.log"), folder=Path("/data/100%j")))
+    assert "#SBATCH --output=/data/100%%j/slurm-%j.log\n" in script
+    assert "#SBATCH --chdir=/data/100%j\n" in script
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"name": "a\\b"}, {"comment": "a\\b"}, {"folder": Path("/data/a\\b")}, {"log": Path("/data/a\\b/%j.log")}],
+)
+def test_a_backslash_which_sbatch_would_drop_is_refused_in_one_line(values: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"a\\b.* SLURM has no way to write a backslash") as raised:
+        dataclasses.replace(PLAIN, **values)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

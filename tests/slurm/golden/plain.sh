@@ -1,7 +1,7 @@
 #!/bin/bash
 #SBATCH --job-name=nines-train-classifier-1a2b3c4d
-#SBATCH --chdir=/work
-#SBATCH --output=/work/runs/train/x/slurm-%j.log
+#SBATCH --chdir=/data
+#SBATCH --output=/data/runs/train/x/slurm-%j.log
 #SBATCH --open-mode=append
 #SBATCH --time=24:00:00
 #SBATCH --nodes=1
