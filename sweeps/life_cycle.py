@@ -25,7 +25,7 @@ from sweeps.liveness import Jobs
 from sweeps.outcome import read_outcome
 from sweeps.pruners import build_pruner
 from sweeps.samplers import build_sampler, fixed_sets
-from sweeps.settling import finish, held, released, rows_of, settle_dead
+from sweeps.settling import finish, held, lost, released, rows_of, settle_dead
 from sweeps.slots import SUPERSEDED_BY, Slots
 from sweeps.study import Sweep
 from sweeps.trial import TrialJob
@@ -85,13 +85,23 @@ def take(sweep: Sweep, me: Claim | None = None, *, jobs: Jobs | None = None) -> 
         return Idle.LATER if slots.active() else Idle.DONE
 
 
-def work_left(sweep: Sweep, me: Claim) -> bool:
-    """Whether a worker of the job of `me` would find something to do now that no live worker does."""
+def work_left(sweep: Sweep, me: Claim, *, jobs: Jobs | None = None) -> bool:
+    """Whether a worker of the job of `me` would find something to do now that no live worker does.
+
+    Args:
+        sweep: The open sweep.
+        me: The worker that asks.
+        jobs: What the scheduler says of the jobs that hold trials; None: asks the scheduler of this machine.
+    """
+    jobs = jobs or Jobs.of_this_machine(own=me.job)
     rows = rows_of(sweep)
+    jobs.ask(claim for _, claim in held(rows))
     slots = Slots.read(rows, sweep.definition)
     return (
         any(released(row) or row.state == TrialState.WAITING for row in rows)
         or any(claim.job == me.job for _, claim in held(rows))
+        # Nobody may have looked since they died, and whoever does first may be the next start of the sweep.
+        or any(True for _ in lost(sweep, rows, jobs))
         or bool(slots.to_retry() or slots.never_started())
         or slots.missing_repeat() is not None
         or slots.next_group() is not None

@@ -86,6 +86,11 @@ def held(rows: Sequence[FrozenTrial]) -> Iterator[tuple[FrozenTrial, Claim]]:
             yield row, Claim.read(stored)
 
 
+def lost(sweep: Sweep, rows: Sequence[FrozenTrial], jobs: Jobs) -> Iterator[FrozenTrial]:
+    """The running rows whose holder is gone, as far as `jobs` was told; ask it first."""
+    return (row for row, claim in held(rows) if _abandoned(sweep, row, claim, jobs))
+
+
 def released(row: FrozenTrial) -> bool:
     """Whether the row was interrupted in good order: its claim was given back, not lost."""
     return row.state == TrialState.RUNNING and "claim" in row.user_attrs and row.user_attrs["claim"] is None

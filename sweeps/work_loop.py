@@ -117,7 +117,7 @@ class Worker:
                 # Code 0 would tell SLURM that the job is complete, which goes on elsewhere.
                 return TERMINATED if self._replaced else 0
             if order in (Order.STOP, Order.STOP_AT_ONCE) and not self._busy():
-                return self.orders.conclude(lambda: work_left(self.sweep, self.me))
+                return self.orders.conclude(lambda: work_left(self.sweep, self.me, jobs=self.jobs))
             time.sleep(POLL_SECONDS)
 
     def _free(self, order: Order) -> bool:

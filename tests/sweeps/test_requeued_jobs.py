@@ -148,7 +148,7 @@ def test_work_is_left_for_a_job_that_holds_some_or_could_take_some(make_sweep, s
     first, second = take_as(sweep, slurm, me), take_as(sweep, slurm, other)
     assert work_left(sweep, me), "its own"
     finish(sweep, first.number, completed(0.5))
-    assert not work_left(sweep, me), "another live worker has the last"
+    assert not work_left(sweep, me, jobs=jobs(slurm, me)), "another live worker has the last"
     finish(sweep, second.number, Outcome("interrupted"))
     assert work_left(sweep, me), "given back"
     third = take_as(sweep, slurm, other)
@@ -157,3 +157,13 @@ def test_work_is_left_for_a_job_that_holds_some_or_could_take_some(make_sweep, s
     fourth = take_as(sweep, slurm, other)
     finish(sweep, fourth.number, Outcome("failed", retry=True))
     assert not work_left(sweep, me), "no retry left"
+
+
+def test_a_trial_whose_job_was_killed_is_work_left_although_nobody_has_looked_since(make_sweep, slurm):
+    me = worker()
+    sweep = make_sweep(trials=1)
+    take_as(sweep, slurm, worker(1))
+    assert not work_left(sweep, me, jobs=jobs(slurm, me))
+    slurm.set("7_1", "FAILED")
+    assert work_left(sweep, me, jobs=jobs(slurm, me))
+    assert take_as(sweep, slurm, worker(restarts=1)).number == 1
