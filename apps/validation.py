@@ -31,6 +31,13 @@ PASSED_ON = {
         "model": "nines.models.language_model.LanguageModelOptions",
         "optimizer": "lightning_modules.optimizers.OptimizerOptions",
     },
+    "lightning_modules.ppo_generator.PPOGenerator": {
+        "model": "nines.models.language_model.LanguageModelOptions",
+        "sampling": "nines.policies.options.SamplingOptions",
+        "evaluation": "nines.policies.options.SamplingOptions",
+        "ppo": "nines.rl.options.PPOOptions",
+        "optimizer": "lightning_modules.optimizers.OptimizerOptions",
+    },
 }
 
 # Values that a command replaces before the constructor sees them.

@@ -101,6 +101,18 @@ class Rollout:
         """Where tokens were sampled, shape (completions, completion width)."""
         return self.completions.completion_mask
 
+    def trimmed(self) -> Rollout:
+        """The same rows without the columns in which all of them hold padding."""
+        completions = self.completions.trimmed()
+        width = completions.completion_mask.shape[1]
+        return dataclasses.replace(
+            self,
+            completions=completions,
+            log_probs=self.log_probs[:, :width],
+            reference_log_probs=self.reference_log_probs[:, :width],
+            values=self.values[:, :width],
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Targets:
@@ -116,6 +128,10 @@ class Targets:
 
     def __len__(self) -> int:
         return len(self.advantages)
+
+    def narrowed(self, width: int) -> Targets:
+        """The first `width` columns: those of a trimmed rollout."""
+        return Targets(self.advantages[:, :width], self.returns[:, :width])
 
 
 def take(rows: Rows, index: Tensor) -> Rows:
@@ -145,11 +161,6 @@ def concatenate(parts: Sequence[Completions], *, padding: int = 0) -> Completion
     ]
     fields = [field.name for field in dataclasses.fields(Completions)]
     return Completions(**{name: torch.cat([getattr(part, name) for part in wide]) for name in fields})
-
-
-def widen(values: Tensor, width: int) -> Tensor:
-    """`values`, shape (rows, tokens), with zeros on the right up to `width` tokens."""
-    return torch.nn.functional.pad(values, (0, width - values.shape[1]))
 
 
 def minibatches(prompts: Tensor, *, size: int, seed: Sequence[int], together: bool = False) -> list[Tensor]:

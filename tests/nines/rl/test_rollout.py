@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nines.errors import ConfigError, DataError
-from nines.rl.rollout import Completions, Rollout, Targets, concatenate, minibatches, share_of_rank, take, widen
+from nines.rl.rollout import Completions, Rollout, Targets, concatenate, minibatches, share_of_rank, take
 
 
 def rows(prompts: list[list[int]], completions: list[list[int]], *, first: int = 0) -> Completions:
@@ -61,7 +61,10 @@ def test_rows_are_taken_of_everything_a_rollout_holds():
     assert picked.parts["safety"].tolist() == [-2, 0]
     assert picked.values.tolist() == [[6, 7], [2, 3]]
     assert take(Targets(figures, figures), torch.tensor([1])).returns.tolist() == [[2, 3]]
-    assert widen(figures, 3)[0].tolist() == [0, 1, 0]
+    short = take(rollout, torch.tensor([1, 2])).trimmed()
+    assert short.log_probs.tolist() == [[2], [4]]
+    assert short.mask.tolist() == [[True], [True]]
+    assert Targets(figures, figures).narrowed(1).advantages.tolist() == [[0], [2], [4]]
 
 
 @pytest.mark.parametrize("together", [True, False])

@@ -1,0 +1,356 @@
+"""What every optimisation of a policy by its own completions needs of Lightning: models, optimizer, ranks, checkpoints.
+
+`lightning_modules.ppo_generator` is the algorithm on top of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from lightning.pytorch.strategies import ParallelStrategy
+from torch import Tensor, nn
+
+from lightning_modules.clipped_training import ClippedTraining
+from lightning_modules.deepspeed import DeepSpeed
+from lightning_modules.frozen_weights import leave_out_frozen, put_back_frozen
+from lightning_modules.fsdp import FullySharded
+from lightning_modules.optimizers import OptimizerOptions, build_optimizer, build_schedule, total_optimizer_steps
+from lightning_modules.policy_sampling import PolicySampler, SamplingCopy
+from lightning_modules.shares import is_shared_out
+from lightning_modules.text_rewards import TextReward, build_reward
+from nines.building import build
+from nines.clipping.base import GradientClipping
+from nines.errors import CapabilityError, ConfigError
+from nines.models.actor_critic import ActorCritic, TokenFigures
+from nines.models.language_model import LanguageModel, LanguageModelOptions, load_language_model
+from nines.policies.options import SamplingOptions
+from nines.rl.kl import KLCoefficient
+from nines.rl.options import PPOOptions
+from nines.rl.rewards import ScoreScaling
+from nines.rl.rollout import Completions
+
+FIXED_KL = {"_target_": "nines.rl.kl.FixedKLCoefficient"}
+NO_CLIPPING = {"_target_": "nines.clipping.none.NoClipping"}
+Critic = Literal["shared", "separate"]
+
+
+class PolicyOptimisation(ClippedTraining):
+    """A policy, its value head, its frozen reference, and the settings of their training.
+
+    Every argument is plain data, so that a checkpoint can be loaded without any configuration. The rewards are made
+    when a fit begins, so that loading a policy needs none of the models that judged it.
+
+    Args:
+        model: Fields of `nines.models.language_model.LanguageModelOptions`: the policy; as it is loaded it is the
+            reference, too.
+        reward: Specification with `_target_` of a `lightning_modules.text_rewards.TextReward`.
+        judges: By name, specifications of what else judges held-out completions, and is never optimised.
+        kl: Specification of a KL coefficient of `nines.rl.kl`.
+        sampling: Fields of `nines.policies.options.SamplingOptions` for what is learned from. Log-probabilities are of
+            the whole vocabulary at its temperature, so filters (top_p below 1) make it slightly off-policy.
+        evaluation: The same for held-out completions: how the policy will be used; None for as in training.
+        ppo: Fields of `nines.rl.options.PPOOptions`.
+        critic: Whether the value head reads the policy's hidden states, or those of a language model of its own.
+        max_prompt_tokens: Of a longer prompt the end is kept.
+        sampling_rows: Completions in progress at once while sampling.
+        clipping: Specification of a `nines.clipping.base.GradientClipping`.
+        optimizer: Fields of `lightning_modules.optimizers.OptimizerOptions`; its schedule goes by iterations.
+        seed: Of sampling and of the minibatches' order.
+        deferred: Build the models in `configure_model` (ZeRO-3). No part of a checkpoint.
+
+    Raises:
+        ConfigError: Arguments that contradict each other.
+    """
+
+    model: ActorCritic
+    base: LanguageModel | None
+
+    def __init__(
+        self,
+        *,
+        model: Mapping[str, Any],
+        reward: Mapping[str, Any] | None = None,
+        judges: Mapping[str, Any] | None = None,
+        kl: Mapping[str, Any] = FIXED_KL,
+        sampling: Mapping[str, Any] | None = None,
+        evaluation: Mapping[str, Any] | None = None,
+        ppo: Mapping[str, Any] | None = None,
+        critic: Critic = "shared",
+        max_prompt_tokens: int = 160,
+        sampling_rows: int = 64,
+        clipping: Mapping[str, Any] = NO_CLIPPING,
+        optimizer: Mapping[str, Any] | None = None,
+        seed: int = 0,
+        deferred: bool = False,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(ignore=["deferred"])
+        self.automatic_optimization = False
+        self.options = PPOOptions(**(ppo or {}))
+        # A ratio of probabilities under two draws of dropout would say nothing about the policy.
+        self.model_options = LanguageModelOptions(**{"dropout": None, **model})
+        if self.model_options.dropout or self.model_options.lora_dropout:
+            raise ConfigError("module.model: dropout and lora_dropout must be 0, else no ratio of probabilities is 1")
+        if critic not in {"shared", "separate"}:
+            raise ConfigError(f"module.critic must be shared or separate, got {critic!r}")
+        self.critic = critic
+        self.sampling = SamplingOptions(**{"temperature": 1.0, "top_p": 1.0, **(sampling or {})})
+        self.evaluation = self.sampling if evaluation is None else SamplingOptions(**evaluation)
+        self.max_prompt_tokens, self.sampling_rows, self.seed = max_prompt_tokens, sampling_rows, seed
+        self.optimizer_options = OptimizerOptions(**(optimizer or {}))
+        self.clipping = build(clipping, kind=GradientClipping)
+        self.kl: KLCoefficient = build(kl, kind=object)
+        self.scaling = ScoreScaling(scale=self.options.scale_scores, clip=self.options.clip_scores)
+        self.iteration = 0
+        self.base = None  # no class attribute: it would hide the module that is set later
+        self.reward: TextReward
+        self.judges: dict[str, TextReward] = {}
+        self._stepped = False
+        self._copy: SamplingCopy | None = None
+        self._samplers: dict[SamplingOptions, PolicySampler] = {}
+        self._random_state = torch.get_rng_state()
+        if not deferred:
+            self.model = self._build()
+
+    # ---- models
+
+    def setup(self, stage: str) -> None:
+        """Make the rewards, and check what the strategy can do.
+
+        Raises:
+            ConfigError: There is no reward.
+            CapabilityError: The strategy shares parameters in a way that sampling cannot gather.
+        """
+        if isinstance(self.trainer.strategy, FullySharded):
+            raise CapabilityError("a policy cannot be sampled under FSDP2; use trainer=ddp or trainer=deepspeed_zero3")
+        if "16-mixed" in str(self.trainer.precision) and "bf16" not in str(self.trainer.precision):
+            raise CapabilityError("PPO takes several steps a batch, which fp16's loss scaling cannot; use bf16-mixed")
+        self.check_clipping()
+        if self.hparams.get("reward") is None:
+            raise ConfigError("module.reward is not set: there is nothing to learn from; choose reward=…")
+        self.reward = build_reward(self.hparams["reward"])
+        self.judges = {name: build_reward(spec) for name, spec in (self.hparams.get("judges") or {}).items()}
+
+    def configure_model(self) -> None:
+        """Build the models, if that was deferred, and keep the reference before any training or loading."""
+        if "model" not in self._modules:
+            self.model = self._build()
+        if self._trainer is None or self._keeps_reference:
+            return
+        if isinstance(self.trainer.strategy, DeepSpeed):
+            # The engine moves and converts parameters: a kept copy would not fit in their places.
+            base = load_language_model(self.model_options)
+            self.base = base.requires_grad_(requires_grad=False)
+        else:
+            self.model.policy.keep_reference()
+        self._reference_kept = True
+
+    _reference_kept = False
+
+    @property
+    def _keeps_reference(self) -> bool:
+        return self.model_options.train == "lora" or self._reference_kept
+
+    def _build(self) -> ActorCritic:
+        """The same weights whenever it is called, without a trace in the random numbers that follow."""
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(self._random_state)
+            critic = load_language_model(self.model_options) if self.critic == "separate" else None
+            model = ActorCritic(load_language_model(self.model_options), critic=critic)
+        if not self.options.needs_values:
+            # A parameter that gets no gradient would stop data-parallel training.
+            model.value_head.requires_grad_(requires_grad=False)
+            if critic is not None:
+                critic.requires_grad_(requires_grad=False)
+        # transformers checkpoints gradients only in training mode; without dropout the modes are otherwise alike.
+        return model.train(self.model_options.gradient_checkpointing)
+
+    def figures_of(self, completions: Completions, *, entropy: bool) -> TokenFigures:
+        """What the policy of now and its value head say of sampled tokens."""
+        figures: TokenFigures = self.model(
+            completions, temperature=self.sampling.temperature, entropy=entropy, values=self.options.needs_values
+        )
+        return figures
+
+    def reference_log_probs(self, completions: Completions) -> Tensor:
+        """Log-probabilities of the sampled tokens under the frozen reference, (completions, completion width)."""
+        sampled = completions.mask.clone()
+        sampled[:, : completions.prompt_width] = False
+        model = self.base or self.model.policy
+        with nullcontext() if self.base is not None else model.reference():
+            found = model.completion_log_probs(
+                completions.tokens, completions.mask, sampled, temperature=self.sampling.temperature
+            )
+        return found[:, completions.prompt_width :]
+
+    # ---- sampling
+
+    def sampler(self, options: SamplingOptions | None = None) -> PolicySampler:
+        """Draws from the policy with the weights of now; call it on every rank."""
+        policy, mixed = self.model.policy, "bf16-mixed" in str(self.trainer.precision)
+        if self._copy is None and (
+            is_shared_out(policy) or (mixed and next(policy.parameters()).dtype == torch.float32)
+        ):
+            self._copy = SamplingCopy(policy, dtype=torch.bfloat16 if mixed else torch.float32)
+        whole = policy if self._copy is None else self._copy.refresh()
+        options = options or self.sampling
+        if options not in self._samplers:
+            self._samplers[options] = self._sampler(whole, options)
+        return self._samplers[options]
+
+    def base_sampler(self, options: SamplingOptions) -> tuple[PolicySampler, Any]:
+        """Draws from the reference, within the context that comes with it."""
+        sampler = self.sampler(options)
+        if self.model_options.train == "lora":
+            return sampler, (self.model.policy if self._copy is None else self._copy.model).reference()
+        if self._copy is None and self.base is None:
+            return sampler, self.model.policy.reference()
+        with torch.random.fork_rng(devices=[]):
+            base = load_language_model(self.model_options)
+        like = next((self._copy.model if self._copy is not None else self.model).parameters())
+        return self._sampler(base.to(like), options), nullcontext()
+
+    def _sampler(self, model: LanguageModel, options: SamplingOptions) -> PolicySampler:
+        return PolicySampler(model, options, max_prompt_tokens=self.max_prompt_tokens, rows=self.sampling_rows)
+
+    def prompts(self, split: str) -> list[str]:
+        """The texts of the data module's prompts."""
+        trainer: Any = self.trainer
+        texts: list[str] = trainer.datamodule.texts(split)
+        return texts
+
+    # ---- gradients
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, and its schedule over iterations."""
+        optimizer = build_optimizer(
+            self.model.named_parameters(),
+            self.optimizer_options,
+            depth_of=self.model.depth_of,
+            head_depth=self.model.policy.layer_count + 1,
+        )
+        trainer: Any = self.trainer
+        iterations = total_optimizer_steps(
+            len(trainer.datamodule.train_dataloader()),
+            limit=trainer.limit_train_batches,
+            max_epochs=trainer.max_epochs,
+            max_steps=trainer.max_steps,
+        )
+        return [optimizer], [build_schedule(optimizer, self.optimizer_options, total_steps=iterations)]
+
+    def clipped_parameters(self) -> Iterable[tuple[str, nn.Parameter]]:
+        """Those of policy and value head."""
+        return self.model.named_parameters()
+
+    def backward_over(self, passes: Sequence[Tensor], loss_of: Callable[[Tensor], tuple[Tensor, Tensor]]) -> Tensor:
+        """Gradients of a minibatch, one forward pass after the other.
+
+        Args:
+            passes: Rows of each of this rank's passes.
+            loss_of: From rows to their part of the minibatch's mean loss, and sums to log.
+
+        Returns:
+            The sums of all passes and ranks.
+        """
+        total: Tensor | None = None
+        strategy = self.trainer.strategy
+        for number, rows in enumerate(passes, start=1):
+            loss, sums = loss_of(rows)
+            wait = number < len(passes) and isinstance(strategy, ParallelStrategy)
+            with strategy.block_backward_sync() if wait else nullcontext():  # type: ignore[attr-defined]
+                # Ranks average their gradients, and each has only its part of the mean.
+                self.manual_backward(loss * self.trainer.world_size)
+            total = sums if total is None else total + sums
+        assert total is not None
+        return self.summed_over_ranks(total)
+
+    def step(self) -> None:
+        """Clip, update, forget the gradients; the first step of an iteration is the one that `global_step` counts."""
+        optimizer: Any = self.optimizers()
+        self.configure_gradient_clipping(optimizer)
+        strategy = self.trainer.strategy
+        if self._stepped:
+            strategy.optimizer_step(optimizer.optimizer, _nothing)
+        else:
+            optimizer.step()
+        self._stepped = True
+        if isinstance(strategy, DeepSpeed) and self._engine_clips:
+            self.last_clip = strategy.last_clip()
+        self.drop_gradients()
+
+    def drop_gradients(self) -> None:
+        """Forget the gradients, and what autocast made of the weights before the step."""
+        optimizer: Any = self.optimizers()
+        optimizer.zero_grad()
+        torch.clear_autocast_cache()
+
+    def end_iteration(self) -> None:
+        """Count it, and move the learning rate."""
+        self.iteration += 1
+        self._stepped = False
+        schedule: Any = self.lr_schedulers()
+        schedule.step()
+
+    def summed_over_ranks(self, values: Tensor) -> Tensor:
+        """The sum of what the ranks have."""
+        if self.trainer.world_size > 1:
+            torch.distributed.all_reduce(values)
+        return values
+
+    def agree_any(self, holds: bool) -> bool:
+        """Whether something holds on any rank: what they do together, they must all begin."""
+        answer = torch.tensor(float(holds), device=self.device)
+        return bool(self.summed_over_ranks(answer) > 0)
+
+    # ---- checkpoints
+
+    def export(self, folder: Path) -> None:
+        """Write the policy as a transformers folder that `path:<folder>` loads, without the value head."""
+        self.model.policy.save_folder(folder)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the KL controller, the scale of the scores and the count of iterations; leave out what is frozen."""
+        checkpoint["ppo"] = {
+            "kl": self.kl.state_dict(),
+            "scaling": self.scaling.state_dict(),
+            "iteration": self.iteration,
+        }
+        leave_out_frozen(checkpoint, self._frozen_names(), fingerprint=self.model.policy.fingerprint())
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on with them, and put the frozen parameters back.
+
+        Raises:
+            CheckpointError: Another architecture, or frozen layers from other weights.
+        """
+        state = checkpoint["ppo"]
+        self.kl.load_state_dict(state["kl"])
+        self.scaling.load_state_dict(state["scaling"])
+        self.iteration = int(state["iteration"])
+        put_back_frozen(
+            checkpoint,
+            self.state_dict(),
+            self._frozen_names(),
+            fingerprint=self.model.policy.fingerprint(),
+            source=self.model_options.source,
+        )
+
+    def _frozen_names(self) -> set[str]:
+        names = {f"model.{name}" for name in self.model.frozen_parameter_names()}
+        if self.base is not None:
+            names |= {name for name in self.state_dict() if name.startswith("base.")}
+        return names
+
+
+def iteration_seed(seed: int, iteration: int) -> int:
+    """A 63-bit seed of one iteration's sampling."""
+    return int(np.random.SeedSequence([seed, iteration]).generate_state(1, np.uint64)[0]) >> 1
+
+
+def _nothing() -> None:
+    """The closure of a step whose gradients are there already."""
