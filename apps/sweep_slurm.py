@@ -69,6 +69,10 @@ def told(sweep: Sweep, plan: WorkerPlan, submission: Submission, words: Sequence
     """What the user is told of a submission."""
     folder = shlex.quote(str(sweep.folder))
     lines = [f"already there: {view.line()}" for view in submission.alive]
+    if submission.ending:
+        lines.append(
+            f"{submission.ending} of them were cancelled: they save and end, and the new ones take their place"
+        )
     record = submission.record
     if record is None:
         lines.append("no worker is missing, so nothing was submitted")

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nines.errors import SchedulerError
@@ -14,7 +14,7 @@ from nines.files import read_json, write_text
 from slurm.queue import JobState, Queue
 from sweeps.claims import Claim
 from sweeps.jobs import JobView, looking_queue, view_jobs
-from sweeps.life_cycle import CANCELLED
+from sweeps.life_cycle import CANCELLED, CANCELS
 from sweeps.study import Sweep
 
 # A trial saves within `signal_seconds`; its worker needs a moment to write that down.
@@ -44,9 +44,17 @@ class Left:
 
 def mark_cancelled(sweep: Sweep) -> None:
     """Tell every worker to stop: in the folder, and in the study for those who see only the storage."""
+    cancels = int(sweep.storage.get_study_user_attrs(sweep.study_id).get(CANCELS, 0))
+    sweep.storage.set_study_user_attr(sweep.study_id, CANCELS, cancels + 1)
     sweep.storage.set_study_user_attr(sweep.study_id, CANCELLED, True)
     if sweep.visible:
         write_text(sweep.folder / CANCELLED, "nines sweep cancel\n")
+
+
+def is_cancelled(sweep: Sweep) -> bool:
+    """Whether the sweep was cancelled and not started since."""
+    marked = sweep.storage.get_study_user_attrs(sweep.study_id).get(CANCELLED)
+    return bool(marked) or (sweep.folder / CANCELLED).exists()
 
 
 def clear_cancelled(sweep: Sweep) -> None:
@@ -106,7 +114,10 @@ def cancel(
 
 
 def _cancel_jobs(sweep: Sweep, queue: Queue, *, tell: Callable[[str], None]) -> tuple[list[JobView], str]:
-    """End waiting jobs at once, running ones when they have saved; returns what is left, and why."""
+    """End waiting jobs at once, running ones when they have saved; returns what is left, and why.
+
+    Jobs that are submitted meanwhile belong to a new start of the sweep, and are left alone.
+    """
     alive = _alive(sweep, queue)
     if not alive:
         return [], ""
@@ -116,18 +127,20 @@ def _cancel_jobs(sweep: Sweep, queue: Queue, *, tell: Callable[[str], None]) -> 
     try:
         queue.cancel(ids, pending_only=True)
         patience = max(view.record.signal_seconds for view in alive) + RECORD_SECONDS
-        alive = _wait(sweep, queue, patience, tell=tell, saying="save their trials")
+        alive = _wait(sweep, queue, ids, patience, tell=tell, saying="save their trials")
         if alive:
             queue.cancel([view.record.id for view in alive])
-            alive = _wait(sweep, queue, KILL_SECONDS, tell=tell, saying="be ended by SLURM")
+            alive = _wait(sweep, queue, ids, KILL_SECONDS, tell=tell, saying="be ended by SLURM")
     except SchedulerError as error:
-        return _alive(sweep, queue), str(error)
+        return _alive(sweep, queue, ids), str(error)
     return alive, ""
 
 
-def _wait(sweep: Sweep, queue: Queue, seconds: float, *, tell: Callable[[str], None], saying: str) -> list[JobView]:
+def _wait(
+    sweep: Sweep, queue: Queue, ids: Sequence[str], seconds: float, *, tell: Callable[[str], None], saying: str
+) -> list[JobView]:
     end, told = time.monotonic() + seconds, False
-    while (alive := _alive(sweep, queue)) and time.monotonic() < end:
+    while (alive := _alive(sweep, queue, ids)) and time.monotonic() < end:
         if not told:
             count = sum(view.alive for view in alive)
             tell(f"waiting up to {seconds:.0f} s for {count} workers to {saying} (Ctrl-C leaves them to it)")
@@ -136,5 +149,6 @@ def _wait(sweep: Sweep, queue: Queue, seconds: float, *, tell: Callable[[str], N
     return alive
 
 
-def _alive(sweep: Sweep, queue: Queue) -> list[JobView]:
-    return [view for view in view_jobs(sweep, queue) if view.alive]
+def _alive(sweep: Sweep, queue: Queue, ids: Sequence[str] | None = None) -> list[JobView]:
+    """The submissions that live, of all or of `ids`."""
+    return [view for view in view_jobs(sweep, queue) if view.alive and (ids is None or view.record.id in ids)]

@@ -19,7 +19,7 @@ from nines.files import write_json, write_text
 from slurm.options import SlurmOptions
 from slurm.queue import JobState, Queue
 from slurm.sbatch import BatchJob, render
-from sweeps.cancel import clear_cancelled
+from sweeps.cancel import clear_cancelled, is_cancelled, mark_cancelled
 from sweeps.jobs import JobRecord, JobView, read_jobs, view_jobs, write_jobs
 from sweeps.launch_local import WORKER_ENVIRONMENT
 from sweeps.slurm_settings import SlurmSettings
@@ -102,11 +102,13 @@ class Submission:
         record: The array that was submitted; None when enough workers live already.
         alive: Submissions of before that still run or wait.
         script: Where the script of `record` is kept.
+        ending: How many running workers were cancelled: they save and end, and others take their place.
     """
 
     record: JobRecord | None
     alive: list[JobView]
     script: Path | None = None
+    ending: int = 0
 
 
 class SlurmLauncher:
@@ -126,6 +128,8 @@ class SlurmLauncher:
     def missing(self, left: int) -> tuple[int, list[JobView]]:
         """Array tasks that are missing for `left` open trials, and the submissions that still live.
 
+        After a cancel, workers that run do not count: they have been told to save and end, or will be.
+
         Raises:
             SchedulerError: The scheduler cannot be asked, so nobody knows how many workers live.
         """
@@ -134,7 +138,9 @@ class SlurmLauncher:
         if unknown:
             raise SchedulerError(f"cannot tell how many workers {self.sweep.name} has: {unknown[0].reason}")
         alive = [view for view in views if view.alive]
-        running = sum(view.alive * view.record.trials_per_task for view in alive)
+        ending = is_cancelled(self.sweep)
+        staying = [JobState.PENDING] if ending else [JobState.PENDING, JobState.RUNNING]
+        running = sum(view.count(*staying) * view.record.trials_per_task for view in alive)
         return self.plan.tasks_for(max(min(self.plan.workers, left) - running, 0)), alive
 
     def submit(self, left: int) -> Submission:
@@ -146,8 +152,11 @@ class SlurmLauncher:
         jobs = self.sweep.folder / "jobs"
         jobs.mkdir(parents=True, exist_ok=True)
         with FileLock(jobs / "submit.lock"):
-            clear_cancelled(self.sweep)
             tasks, alive = self.missing(left)
+            cancelled = is_cancelled(self.sweep)
+            ending = sum(view.count(JobState.RUNNING) for view in alive) if cancelled else 0
+            # The new workers may start before this process goes on, and must not see the mark.
+            clear_cancelled(self.sweep)
             if tasks == 0:
                 return Submission(None, alive)
             # SLURM makes no folders: without this one the job would end at once, with no word of why.
@@ -155,8 +164,14 @@ class SlurmLauncher:
             settings = self.plan.settings
             write_json(jobs / settings.file_name, settings.as_mapping())
             text = render(worker_job(self.sweep.folder, self.plan, tasks=tasks))
+            try:
+                array = self.queue.submit(text)
+            except SchedulerError:
+                if cancelled:
+                    mark_cancelled(self.sweep)
+                raise
             record = JobRecord(
-                id=self.queue.submit(text),
+                id=array,
                 tasks=tasks,
                 trials_per_task=self.plan.options.trials_per_job,
                 signal_seconds=self.plan.options.signal_seconds,
@@ -169,4 +184,4 @@ class SlurmLauncher:
         write_json(jobs / f"{record.id}.json", dataclasses.asdict(record))
         script = jobs / f"{record.id}.sh"
         write_text(script, text)
-        return Submission(record, alive, script)
+        return Submission(record, alive, script, ending)

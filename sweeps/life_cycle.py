@@ -30,9 +30,11 @@ from sweeps.slots import SUPERSEDED_BY, Slots
 from sweeps.study import Sweep
 from sweeps.trial import TrialJob
 
-__all__ = ["CANCELLED", "Idle", "finish", "retry_failed", "settle_dead", "take", "work_left"]
+__all__ = ["CANCELLED", "CANCELS", "Idle", "finish", "retry_failed", "settle_dead", "take", "work_left"]
 
 CANCELLED = "cancelled"
+# How often the sweep was cancelled; unlike the mark it stays when the sweep is started again.
+CANCELS = "cancels"
 
 
 class Idle(enum.Enum):

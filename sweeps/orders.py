@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Protocol
 
-from sweeps.life_cycle import CANCELLED
+from sweeps.life_cycle import CANCELLED, CANCELS
 from sweeps.study import Sweep
 
 STOPPED = 130
@@ -47,6 +47,9 @@ class Orders(Protocol):
 class CancelledMark:
     """Whether the sweep was cancelled, looked at no more often than is cheap.
 
+    Who has seen it stays cancelled, although the sweep may have been started again meanwhile: that start has workers
+    of its own.
+
     Args:
         sweep: The open sweep.
     """
@@ -55,17 +58,22 @@ class CancelledMark:
         self.sweep = sweep
         self.seen = False
         self._folder_at = self._study_at = float("-inf")
+        self._cancels: int | None = None
 
     def look(self) -> bool:
-        """Whether the mark is in the folder or in the study, or was at an earlier look."""
+        """Whether the sweep is cancelled, or was since the first look."""
         now = time.monotonic()
         if not self.seen and now - self._folder_at >= FOLDER_SECONDS:
             self._folder_at = now
             self.seen = (self.sweep.folder / CANCELLED).exists()
-        # Whoever cancels where only the storage is to be seen can leave no file.
+        # Whoever cancels where only the storage is to be seen can leave no file, and one that is taken away again soon
+        # may never be seen.
         if not self.seen and now - self._study_at >= STUDY_SECONDS:
             self._study_at = now
-            self.seen = bool(self.sweep.storage.get_study_user_attrs(self.sweep.study_id).get(CANCELLED))
+            attributes = self.sweep.storage.get_study_user_attrs(self.sweep.study_id)
+            cancels = int(attributes.get(CANCELS, 0))
+            self._cancels = cancels if self._cancels is None else self._cancels
+            self.seen = bool(attributes.get(CANCELLED)) or cancels != self._cancels
         return self.seen
 
 

@@ -28,8 +28,7 @@ def slurm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeSlurm:
     """A scheduler in memory behind the command line, in an empty folder, with configurations taken as they are."""
     fake = FakeSlurm()
     monkeypatch.chdir(tmp_path)
-    for module in ("slurm.queue", "sweeps.jobs", "sweeps.liveness"):
-        monkeypatch.setattr(f"{module}.SystemCommands", lambda **_: fake)
+    monkeypatch.setattr("slurm.queue.SystemCommands", lambda **_: fake)
     monkeypatch.setattr("apps.submission.available", lambda: True)
     monkeypatch.setattr("apps.sweep_slurm.available", lambda: True)
     monkeypatch.setattr("apps.sweep_checks.check_and_prepare", lambda definition, **what: None)

@@ -60,6 +60,16 @@ def test_workers_that_do_not_stop_are_ended_by_slurm(sweep, slurm):
     assert "--state=PENDING" not in scancels(slurm)[1]
 
 
+def test_a_start_while_a_cancel_still_waits_keeps_its_new_jobs(sweep, slurm):
+    def started_again(line):
+        slurm.add("8_0", "RUNNING")
+        write_jobs(sweep, [record("7", tasks=3), record("8", tasks=1)])
+
+    assert not cancel(sweep, queue=Queue(slurm), tell=started_again)
+    assert slurm.jobs["7_0"].state == "CANCELLED"
+    assert slurm.jobs["8_0"].state == "RUNNING"
+
+
 def test_without_a_scheduler_the_mark_alone_tells_the_workers(sweep, slurm):
     slurm.unreachable = True
     left = cancel(sweep, queue=Queue(slurm))

@@ -5,11 +5,17 @@ from pathlib import Path
 import pytest
 
 from nines.errors import SchedulerError
+from slurm.current import CurrentJob
+from slurm.notices import Notices
 from slurm.options import SlurmOptions
 from slurm.queue import Queue
+from sweeps import orders
+from sweeps.cancel import is_cancelled, mark_cancelled
+from sweeps.job_orders import JobOrders
 from sweeps.jobs import read_jobs, view_jobs
 from sweeps.launch_slurm import SlurmLauncher, WorkerPlan, worker_job
 from sweeps.life_cycle import CANCELLED
+from sweeps.orders import Order
 from sweeps.slurm_settings import SlurmSettings
 from tests.fake_slurm import FakeSlurm
 from tests.sweeps.conftest import RUN_TRIAL
@@ -111,6 +117,38 @@ def test_submitting_takes_back_a_cancel(make_sweep, slurm):
     launcher(sweep, slurm).submit(left=3)
     assert not (sweep.folder / CANCELLED).exists()
     assert not sweep.storage.get_study_user_attrs(sweep.study_id)[CANCELLED]
+
+
+def test_a_start_right_after_a_cancel_replaces_the_workers_that_still_save(make_sweep, slurm, monkeypatch):
+    sweep = make_sweep(trials=8)
+    launcher(sweep, slurm).submit(left=8)
+    slurm.set("7", "RUNNING")
+    job = CurrentJob("7_0", "8")
+    worker = JobOrders(sweep, Notices(job), job, queue=Queue(slurm), requeue=True, say=lambda _: None)
+    assert worker.look() is Order.WORK
+    slow = JobOrders(sweep, Notices(job), job, queue=Queue(slurm), requeue=True, say=lambda _: None)
+    assert slow.look() is Order.WORK
+    monkeypatch.setattr(orders, "FOLDER_SECONDS", 0.0)
+    monkeypatch.setattr(orders, "STUDY_SECONDS", 0.0)
+    mark_cancelled(sweep)
+    assert worker.look() is Order.STOP
+    submission = launcher(sweep, slurm).submit(left=8)
+    assert submission.record.tasks == 4
+    assert submission.ending == 4
+    assert slow.look() is Order.STOP, "one that did not look in between ends as well, or there were too many"
+    assert (worker.conclude(lambda: True), slow.conclude(lambda: True)) == (0, 0)
+    new = JobOrders(sweep, Notices(job), job, queue=Queue(slurm), requeue=True, say=lambda _: None)
+    assert new.look() is Order.WORK
+    assert launcher(sweep, slurm).submit(left=8).record is None
+
+
+def test_a_submission_that_is_refused_leaves_the_sweep_cancelled(make_sweep, slurm):
+    sweep = make_sweep()
+    mark_cancelled(sweep)
+    slurm.unreachable = True
+    with pytest.raises(SchedulerError):
+        launcher(sweep, slurm).submit(left=3)
+    assert is_cancelled(sweep)
 
 
 def test_the_script_is_known_before_anything_is_written(tmp_path, monkeypatch):
