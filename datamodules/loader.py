@@ -17,6 +17,10 @@ from datamodules.order import EvaluationOrder, TrainingOrder
 from nines.errors import CheckpointError
 
 Batch = dict[str, Tensor]
+RANK_WEIGHT = "rank_weight"
+"""In training batches: what the mean over a batch is multiplied by, so that every row of a step counts alike on all
+ranks; see `datamodules.order.TrainingOrder.batch`. Exactly 1 on one rank, and where all ranks have as many rows."""
+
 Collate = Callable[[NDArray[np.int64]], Batch]
 
 
@@ -60,12 +64,11 @@ class BatchLoader:
         Raises:
             StopIteration: The epoch has no more batches.
         """
-        batches = self.order.batches(self.epoch)
-        if self.position >= len(batches):
+        if self.position >= len(self):
             raise StopIteration
-        batch = self.collate(batches[self.position])
+        rows, weight = self.order.batch(self.epoch, self.position)
         self.position += 1
-        return batch
+        return {**self.collate(rows), RANK_WEIGHT: torch.tensor(weight)}
 
     def state_dict(self) -> dict[str, Any]:
         """The place in training, and what the order depends on."""

@@ -84,6 +84,19 @@ class TrainingOrder:
 
     def batches(self, epoch: int) -> list[Rows]:
         """The batches of this rank in `epoch`."""
+        return [self.ranks.share(step) for step in self._steps_of(epoch)]
+
+    def batch(self, epoch: int, position: int) -> tuple[Rows, float]:
+        """The rows of this rank in one step, and the factor by which their mean enters the mean over ranks.
+
+        Ranks take numbers of rows that differ by one where a step cannot be split evenly. With the factor (rows of this
+        rank, times ranks, over rows of the step) the mean over ranks is that over the step's rows, each counting alike.
+        """
+        step = self._steps_of(epoch)[position]
+        rows = self.ranks.share(step)
+        return rows, len(rows) * self.ranks.world_size / len(step)
+
+    def _steps_of(self, epoch: int) -> list[Rows]:
         if epoch not in self._last:
             self._last.clear()  # one epoch is kept: the loader asks for it again at every batch
             self._last[epoch] = self._shuffled(epoch)
@@ -101,7 +114,7 @@ class TrainingOrder:
             bucket = steps[first : first + together_steps]
             ordered = _by_length(np.concatenate(bucket), self.lengths)
             together.extend(np.split(ordered, np.cumsum([len(step) for step in bucket])[:-1]))
-        return [self.ranks.share(together[step]) for step in random.permutation(len(together))]
+        return [together[step] for step in random.permutation(len(together))]
 
     def identity(self) -> dict[str, Any]:
         """What the order depends on, by name: a checkpoint inside an epoch fits only the same."""

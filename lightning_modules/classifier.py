@@ -81,7 +81,7 @@ class CompletionClassifier(PairModule):
             second = torch.stack([self.loss(logits, target, weight) for logits in again]).mean()
             self.log("train/r_drop", penalty)
             loss = 0.5 * (loss + second) + self.dropout_options.r_drop * penalty
-        return loss
+        return self.over_ranks(loss, batch)
 
     def judge(self, split: str) -> None:
         """Log what a sweep may optimise, the same for each test set."""

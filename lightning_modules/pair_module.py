@@ -133,6 +133,13 @@ class PairModule(ClippedTraining):
         schedule = build_schedule(optimizer, options, total_steps=steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def over_ranks(self, loss: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """What a training step returns for the mean `loss` of its rows: the mean over ranks is then that over all rows.
+
+        One rank may have a row more than another. Losses whose rows interact see those of their rank alone.
+        """
+        return loss * batch["rank_weight"]
+
     # ---- evaluation
 
     def validation_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:

@@ -112,7 +112,7 @@ class RewardModel(PairModule):
             penalty = r_drop_penalty(differences.flatten(), again.flatten())
             self.log("train/r_drop", penalty)
             loss = 0.5 * (loss + self._mean_loss(again, batch)) + self.dropout_options.r_drop * penalty
-        return loss
+        return self.over_ranks(loss, batch)
 
     def _differences(self, batch: Mapping[str, Tensor]) -> Tensor:
         """First minus second score, `(samples, batch)`; both completions of a pair have the same dropout mask count."""

@@ -19,6 +19,17 @@ def loader(*, batch_size: int = 4, seed: int = 0, ranks: Ranks | None = None) ->
     return BatchLoader(collate, order)
 
 
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_means_over_ranks_are_means_over_the_rows_of_a_step(world_size: int) -> None:
+    value = np.random.default_rng(1).normal(size=ROWS)
+    joint = loader(batch_size=6)
+    of_ranks = [loader(batch_size=6 // world_size, ranks=Ranks(rank, world_size)) for rank in range(world_size)]
+    for whole, *parts in zip(joint, *of_ranks, strict=True):
+        means = [value[part["row"]].mean() * float(part["rank_weight"]) for part in parts]
+        assert np.mean(means) == pytest.approx(value[whole["row"]].mean(), abs=1e-7)
+        assert float(whole["rank_weight"]) == 1.0
+
+
 def rows_of(batches: object) -> list[list[int]]:
     return [batch["row"].tolist() for batch in batches]  # type: ignore[attr-defined]
 
