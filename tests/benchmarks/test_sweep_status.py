@@ -5,8 +5,9 @@ import json
 import optuna
 import pytest
 
-from benchmarks import sweep_status
-from benchmarks.sweep_status import Took, main, make_sweep, print_table, time_command
+from benchmarks import made_sweep, sweep_status
+from benchmarks.made_sweep import make_sweep
+from benchmarks.sweep_status import Took, main, print_table, time_command
 from sweeps.records import results
 from sweeps.study import open_study
 
@@ -27,15 +28,15 @@ def test_the_same_rows_lie_in_a_journal_and_in_a_database(tmp_path):
     rows = journal.trials()
     assert len(results(rows)) == 30
     assert {row.state for row in rows} == {"completed", "pruned", "failed", "running"}
-    assert all(len(row.metrics) == sweep_status.METRICS for row in rows if row.state == "completed")
-    assert all(len(row.intermediate_values) == sweep_status.VALIDATIONS for row in rows)
+    assert all(len(row.metrics) == made_sweep.METRICS for row in rows if row.state == "completed")
+    assert all(len(row.intermediate_values) == made_sweep.VALIDATIONS for row in rows)
 
 
 def test_a_journal_holds_the_history_of_its_rows_line_by_line(tmp_path):
     sweep = make_sweep(tmp_path / "s", 20)
     lines = [json.loads(line) for line in (sweep.folder / "study.journal").read_text().splitlines()]
     reports = sum(line["op_code"] == 7 for line in lines)  # Optuna's JournalOperation.SET_TRIAL_INTERMEDIATE_VALUE
-    assert reports == len(sweep.trials()) * sweep_status.VALIDATIONS
+    assert reports == len(sweep.trials()) * made_sweep.VALIDATIONS
 
 
 def test_a_command_that_fails_stops_the_benchmark(tmp_path):

@@ -51,7 +51,7 @@ def test_a_sweep_is_made_and_opened_again_and_its_url_needs_no_driver(tmp_path, 
     assert [row.value for row in opened.trials()] == [row.value for row in opened.trials()] == [1.0]
     # What `nines` does not open itself finds the same study: Optuna's own tools.
     plain = database.replace("postgresql://", "postgresql+psycopg://")
-    with_password = plain.replace("@", f":{_quoted(os.environ[PASSWORD_VARIABLE])}@")
+    with_password = plain.replace("@", f":{quote(os.environ[PASSWORD_VARIABLE], safe='')}@")
     assert optuna.load_study(study_name="toy", storage=with_password).best_value == 1.0
 
 
@@ -215,7 +215,7 @@ def test_a_password_is_written_nowhere_printed_nowhere_and_in_no_process_list(tm
     assert "a command line is seen by everybody" in said
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 20
-    for secret in (server.password, _quoted(server.password)):
+    for secret in (server.password, quote(server.password, safe="")):
         assert [line for line in listed if secret in line] == []
         assert [path for path in files if secret.encode() in path.read_bytes()] == []
         for table in ATTRIBUTES:
@@ -247,7 +247,3 @@ def _command_line(process):
         return (process / "cmdline").read_bytes().decode(errors="replace")
     except OSError:
         return ""
-
-
-def _quoted(password):
-    return quote(password, safe="")
