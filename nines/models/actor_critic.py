@@ -88,6 +88,11 @@ class ActorCritic(nn.Module):
         values: Tensor = self.value_head(before.to(self.value_head.weight.dtype)).squeeze(-1).float()
         return values
 
+    @property
+    def layer_count(self) -> int:
+        """Number of layers of the policy."""
+        return self.policy.layer_count
+
     def frozen_parameter_names(self) -> list[str]:
         """Names of the parameters that are never trained, as `state_dict` has them."""
         return [name for name, value in self.named_parameters(remove_duplicate=False) if not value.requires_grad]
@@ -97,7 +102,7 @@ class ActorCritic(nn.Module):
         for part in (self.policy, self.critic):
             if part is not None and name.startswith(prefix := "policy." if part is self.policy else "critic."):
                 return part.depth_of(name.removeprefix(prefix))
-        return self.policy.layer_count + 1
+        return self.layer_count + 1
 
 
 def entropy_of(hidden: Tensor, *, head: nn.Module, temperature: float, most_logits: int = MOST_LOGITS) -> Tensor:

@@ -87,4 +87,4 @@ def test_what_is_not_trained_is_named_and_depths_rise_to_the_value_head():
     assert all("critic.network.lm_head" in name for name in model.frozen_parameter_names())
     assert model.depth_of("policy.network.model.embed_tokens.weight") == 0
     assert model.depth_of("critic.network.model.layers.2.mlp.up_proj.weight") == 3
-    assert model.depth_of("value_head.weight") == 5
+    assert model.depth_of("value_head.weight") == model.layer_count + 1 == 5
