@@ -90,7 +90,12 @@ class RunFolder:
         return self.path / "log.txt"
 
     def clear_leftovers(self) -> None:
-        """Remove the temporary files of a process that was killed while writing. Only for who holds the folder."""
+        """Remove the temporary files of a process that was killed while writing. Only for who holds the folder.
+
+        Raises:
+            Superseded: The folder was taken over by other processes, which may be writing them just now.
+        """
+        ensure_owned(self.path)
         for leftover in self.path.rglob(".*.tmp"):
             leftover.unlink(missing_ok=True)
         clear_unpublished(self.checkpoints)

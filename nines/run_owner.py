@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from nines.errors import NinesError
@@ -36,9 +38,33 @@ def take_over(folder: Path) -> str:
     return token
 
 
-def owns(folder: Path) -> bool:
-    """Whether this process may write in `folder`: it was given no token, or the folder holds the same one."""
-    own = os.environ.get(TOKEN_VARIABLE)
+@contextmanager
+def owning(folder: Path) -> Iterator[None]:
+    """Own `folder` inside the block, with the processes started there; they are not told apart from this one.
+
+    A process that was given a token already keeps it: who started it decides what it owns.
+
+    Raises:
+        StorageError: The folder cannot be written.
+    """
+    if os.environ.get(TOKEN_VARIABLE):
+        yield
+        return
+    os.environ[TOKEN_VARIABLE] = take_over(folder)
+    try:
+        yield
+    finally:
+        del os.environ[TOKEN_VARIABLE]
+
+
+def owns(folder: Path, *, token: str | None = None) -> bool:
+    """Whether this process may write in `folder`: it was given no token, or the folder holds the same one.
+
+    Args:
+        folder: The run folder.
+        token: That of the process; None: the one in its variables.
+    """
+    own = os.environ.get(TOKEN_VARIABLE) if token is None else token
     if not own:
         return True
     try:
@@ -47,11 +73,11 @@ def owns(folder: Path) -> bool:
         return True
 
 
-def ensure_owned(folder: Path) -> None:
-    """Return if this process may write in `folder`.
+def ensure_owned(folder: Path, *, token: str | None = None) -> None:
+    """Return if this process may write in `folder`, see `owns`.
 
     Raises:
         Superseded: It may not.
     """
-    if not owns(folder):
+    if not owns(folder, token=token):
         raise Superseded(folder)

@@ -1,6 +1,9 @@
 from pathlib import Path
 
+import pytest
+
 from nines.run_folder import RunFolder, RunStatus, run_name
+from nines.run_owner import TOKEN_VARIABLE, Superseded, take_over
 
 
 def test_the_name_depends_on_values_and_not_on_their_order() -> None:
@@ -52,3 +55,17 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -
     (tmp_path / ".status.json.9.tmp").write_text("{")
     folder.clear_leftovers()
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["checkpoints", "last.ckpt"]
+
+
+def test_a_process_that_lost_the_folder_removes_nothing_of_its_new_owners(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path)
+    shard = folder.checkpoints / ".last-120-5e6f7a8b" / "shard.pt"
+    shard.parent.mkdir(parents=True)
+    shard.write_bytes(b"half")
+    monkeypatch.setenv(TOKEN_VARIABLE, take_over(tmp_path))
+    take_over(tmp_path)
+    with pytest.raises(Superseded):
+        folder.clear_leftovers()
+    assert shard.exists()

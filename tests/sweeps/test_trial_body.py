@@ -68,12 +68,25 @@ def test_a_folder_that_another_process_holds_is_circumstances_and_leaves_its_sta
     assert status(job).state == "running"
 
 
-def test_a_process_that_lost_its_folder_ends_without_a_word(job, monkeypatch):
+@pytest.mark.parametrize(("error", "code"), [(Superseded("gone"), CIRCUMSTANCES), (ValueError("because"), FAILED)])
+def test_a_process_that_lost_its_folder_ends_without_a_word(job, monkeypatch, error, code):
+    monkeypatch.setenv(TOKEN_VARIABLE, take_over(job.folder))
+
+    def train(job):
+        take_over(job.folder)
+        raise error
+
+    assert run(job, train) == code
+    assert status(job).state == "running"
+
+
+def test_a_process_that_had_lost_its_folder_before_it_began_neither_clears_nor_trains(job, monkeypatch):
     monkeypatch.setenv(TOKEN_VARIABLE, take_over(job.folder))
     take_over(job.folder)
-    assert run(job, raising(Superseded("gone"))) == CIRCUMSTANCES
-    assert run(job, raising(ValueError("because of that"))) == FAILED
-    assert status(job).state == "running"
+    being_written = job.folder / ".status.json.1.tmp"
+    being_written.touch()
+    assert run(job, raising(ValueError("it trained"))) == CIRCUMSTANCES
+    assert being_written.exists()
 
 
 def test_leftovers_of_a_killed_process_are_cleared_before_training(job):
