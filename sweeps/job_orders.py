@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from nines.errors import SchedulerError
+from nines.errors import SchedulerError, StorageError
 from slurm.current import CurrentJob
 from slurm.notices import Notices
 from slurm.queue import Queue
@@ -71,7 +71,7 @@ class JobOrders:
 
     def conclude(self, work_left: Callable[[], bool]) -> int:
         """Go back into the queue if something is left to do; then SLURM kills this process."""
-        if self._cancelled.seen or not work_left():
+        if self._cancelled.look() or not self._is_left(work_left):
             return 0
         if not self.requeue:
             self.say("its time is over, work is left, and the job may not be put back into the queue (requeue=false)")
@@ -88,12 +88,22 @@ class JobOrders:
             time.sleep(POLL_SECONDS)
         return TERMINATED
 
-    def _decide(self) -> Order:
+    def signals(self) -> Order:
+        """SIGTERM first, then a notice of the end, by the clock, too, or one that only the ranks got."""
         if self.notices.terminated:
             now = time.monotonic()
             if self._hold_until is None:
                 self._hold_until = now + HOLD_SECONDS
             return Order.HOLD if now < self._hold_until else Order.LEAVE
-        if self._cancelled.look() or self.notices.ending or self._interrupted:
-            return Order.STOP
-        return Order.WORK
+        return Order.STOP if self.notices.ending or self._interrupted else Order.WORK
+
+    def _decide(self) -> Order:
+        order = self.signals()
+        return Order.STOP if order is Order.WORK and self._cancelled.look() else order
+
+    def _is_left(self, work_left: Callable[[], bool]) -> bool:
+        try:
+            return work_left()
+        except StorageError as error:
+            self.say(f"taken to have work left, since nobody can be asked: {error}")
+            return True

@@ -12,9 +12,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import enum
+from collections.abc import Callable
 
 import optuna
-from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
 from nines.run_folder import RunFolder
@@ -29,6 +29,7 @@ from sweeps.settling import finish, held, lost, released, rows_of, settle_dead
 from sweeps.slots import SUPERSEDED_BY, Slots
 from sweeps.study import Sweep
 from sweeps.trial import TrialJob
+from sweeps.waiting import locked, never
 
 __all__ = ["CANCELLED", "CANCELS", "Idle", "finish", "retry_failed", "settle_dead", "take", "work_left"]
 
@@ -45,7 +46,9 @@ class Idle(enum.Enum):
     REPLACED = "the job of this worker was put back and runs again; this one was left behind on a node that was lost"
 
 
-def take(sweep: Sweep, me: Claim | None = None, *, jobs: Jobs | None = None) -> TrialJob | Idle:
+def take(
+    sweep: Sweep, me: Claim | None = None, *, jobs: Jobs | None = None, disturbed: Callable[[], bool] = never
+) -> TrialJob | Idle:
     """Take the next trial, claimed in the name of `me`.
 
     What this slot of this job held before a requeue comes first, then interrupted trials, retries, repeats of known
@@ -55,11 +58,16 @@ def take(sweep: Sweep, me: Claim | None = None, *, jobs: Jobs | None = None) -> 
         sweep: The open sweep.
         me: Who takes it; None: the calling process, outside of any job.
         jobs: What the scheduler says of the jobs that hold trials; None: asks the scheduler of this machine.
+        disturbed: Whether to stop waiting for the lock.
+
+    Raises:
+        Disturbed: Nothing was taken, or the caller was cut short while it claimed: then it, or whoever looks after it
+            is gone, finds the row again.
     """
     me = me or Claim.mine()
     jobs = jobs or Jobs.of_this_machine(own=me.job)
     jobs.ask(claim for _, claim in held(rows_of(sweep)))
-    with FileLock(sweep.lock):
+    with locked(sweep.lock, disturbed=disturbed):
         if any(me.before_requeue_of(claim) for _, claim in held(rows_of(sweep))):
             return Idle.REPLACED
         if (kept := _taken_before(sweep, me)) is not None:
@@ -121,7 +129,7 @@ def retry_failed(sweep: Sweep) -> list[int]:
     """
     jobs = Jobs.of_this_machine()
     jobs.ask(claim for _, claim in held(rows_of(sweep)))
-    with FileLock(sweep.lock) if sweep.visible else contextlib.nullcontext():
+    with locked(sweep.lock) if sweep.visible else contextlib.nullcontext():
         if sweep.visible:
             settle_dead(sweep, jobs)
         failed = Slots.read(rows_of(sweep), sweep.definition).failed()

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from sweeps.life_cycle import CANCELLED, CANCELS
 from sweeps.study import Sweep
+from sweeps.waiting import Disturbed
 
 STOPPED = 130
 # The mark in the folder costs a look at a file, the one in the study a question to the storage.
@@ -32,6 +33,9 @@ class Orders(Protocol):
 
     def look(self) -> Order:
         """What to do now; to be asked many times a second."""
+
+    def signals(self) -> Order:
+        """What signals alone say; asks nobody, so it is told while a storage does not answer."""
 
     def interrupted(self) -> None:
         """Take notice that a trial was interrupted although the worker did not ask for it."""
@@ -70,7 +74,10 @@ class CancelledMark:
         # may never be seen.
         if not self.seen and now - self._study_at >= STUDY_SECONDS:
             self._study_at = now
-            attributes = self.sweep.storage.get_study_user_attrs(self.sweep.study_id)
+            try:
+                attributes = self.sweep.storage.get_study_user_attrs(self.sweep.study_id)
+            except Disturbed:
+                return self.seen  # the job was told something else, which counts now
             cancels = int(attributes.get(CANCELS, 0))
             self._cancels = cancels if self._cancels is None else self._cancels
             self.seen = bool(attributes.get(CANCELLED)) or cancels != self._cancels
@@ -96,10 +103,13 @@ class LocalOrders:
 
     def look(self) -> Order:
         """See the class."""
-        if self.stop_requests > 1:
-            return Order.STOP_AT_ONCE
+        order = self.signals()
         # Whoever cancels marks the sweep and sends a signal besides: together they are one wish.
-        return Order.STOP if self.stop_requests == 1 or self._cancelled.look() else Order.WORK
+        return Order.STOP if order is Order.WORK and self._cancelled.look() else order
+
+    def signals(self) -> Order:
+        """One stops, more stop at once."""
+        return (Order.WORK, Order.STOP, Order.STOP_AT_ONCE)[min(self.stop_requests, 2)]
 
     def interrupted(self) -> None:
         """Somebody stopped that trial alone; the worker goes on."""

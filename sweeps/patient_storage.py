@@ -22,6 +22,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from nines.errors import StorageError
 from sweeps.storage_faults import passes, reason
+from sweeps.waiting import Disturbed, never
+from sweeps.waiting import pause as wait
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 5.0
 REQUEST = "nines:request"
@@ -51,6 +53,8 @@ class PatientStorage(optuna.storages.BaseStorage):
         self.read_rows = read_rows
         self.name = name
         self.patience_seconds = patience_seconds
+        # Whether there is something more urgent than to wait; a worker sets it.
+        self.disturbed: Callable[[], bool] = never
 
     def _ask(self, request: Callable[[], Answer]) -> Answer:
         begun: float | None = None
@@ -71,7 +75,8 @@ class PatientStorage(optuna.storages.BaseStorage):
                     raise StorageError(
                         f"the storage {self.name} has not answered for {now - begun:.0f} s: {reason(error)}"
                     ) from error
-                time.sleep(pause)
+                if wait(pause, disturbed=self.disturbed):
+                    raise Disturbed(f"the storage {self.name} does not answer: {reason(error)}") from error
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
             else:
                 if begun is not None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from filelock import FileLock
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
@@ -14,10 +13,17 @@ from sweeps.claims import Claim
 from sweeps.liveness import Jobs, abandoned
 from sweeps.outcome import Outcome, read_outcome
 from sweeps.study import Sweep
+from sweeps.waiting import locked, never
 
 
 def finish(
-    sweep: Sweep, number: int, outcome: Outcome, *, spent: float | None = None, claim: Claim | None = None
+    sweep: Sweep,
+    number: int,
+    outcome: Outcome,
+    *,
+    spent: float | None = None,
+    claim: Claim | None = None,
+    disturbed: Callable[[], bool] = never,
 ) -> bool:
     """Write how trial `number` ended.
 
@@ -28,14 +34,18 @@ def finish(
         spent: Seconds that it ran since it was taken, added to those before an interruption; None where not measured.
         claim: The claim under which it ran: if the row was taken over since, what became of it is no longer the
             caller's to say. None only for who holds the sweep's lock, or knows that nobody else looks.
+        disturbed: Whether to stop waiting for the lock.
 
     Returns:
         False when somebody else finished it or took it over; then theirs stands. Of several callers one gets True.
+
+    Raises:
+        Disturbed: It was not written, or not wholly.
     """
     if claim is None:
         return _write_end(sweep, number, outcome, spent=spent)
     # Claims change only under this lock.
-    with FileLock(sweep.lock):
+    with locked(sweep.lock, disturbed=disturbed):
         stored = _row(sweep, number).user_attrs.get("claim")
         if stored is None or Claim.read(stored) != claim:
             return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -55,6 +56,16 @@ def open_existing(url: str) -> optuna.storages.BaseStorage:
         if url.startswith(prefix) and not Path(url.removeprefix(prefix)).is_file():
             raise SweepError(f"there is no storage {url}")
     return open_storage(url)
+
+
+def let_disturb(storage: optuna.storages.BaseStorage, disturbed: Callable[[], bool]) -> None:
+    """Have requests that wait for a server raise `Disturbed` as soon as `disturbed` says so."""
+    if isinstance(storage, JournalStorage):
+        return  # a file is never waited for
+    from sweeps.patient_storage import PatientStorage
+
+    if isinstance(storage, PatientStorage):
+        storage.disturbed = disturbed
 
 
 def all_rows(storage: optuna.storages.BaseStorage, study_id: int) -> list[optuna.trial.FrozenTrial]:

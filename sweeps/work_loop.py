@@ -13,17 +13,22 @@ import time
 
 from nines.files import write_json
 from nines.run_folder import RunFolder
+from nines.run_owner import Superseded, ensure_owned
 from sweeps.claims import Claim
 from sweeps.life_cycle import Idle, take, work_left
 from sweeps.liveness import Jobs
 from sweeps.orders import Order, Orders
 from sweeps.outcome import Outcome, read_outcome
 from sweeps.settling import finish
+from sweeps.storage import let_disturb
 from sweeps.study import Sweep
 from sweeps.trial import TrialJob
 from sweeps.trial_process import TrialProcess, TrialStarter
+from sweeps.waiting import Disturbed
 
 POLL_SECONDS = 0.05
+# A job that is about to end waits no longer than this for others, or for its storage.
+WAIT_SECONDS = 5.0
 TERMINATED = 143
 
 
@@ -91,6 +96,8 @@ class Worker:
         self._look_at = 0.0
         self._idle_since: float | None = None
         self._replaced = False
+        self._order, self._looked = Order.WORK, time.monotonic()
+        let_disturb(sweep.storage, self._disturbed)
 
     def work(self) -> int:
         """Run trials until none is left.
@@ -108,7 +115,8 @@ class Worker:
 
     def _loop(self) -> int:
         while True:
-            order = self.orders.look()
+            order = self._order = self.orders.look()
+            self._looked = time.monotonic()
             if order is Order.LEAVE:
                 return TERMINATED
             if self._free(order):
@@ -140,7 +148,12 @@ class Worker:
             for slot, running in enumerate(self._slots):
                 if running is not None:
                     continue
-                job = take(self.sweep, dataclasses.replace(self.me, slot=slot), jobs=self.jobs)
+                try:
+                    me = dataclasses.replace(self.me, slot=slot)
+                    job = take(self.sweep, me, jobs=self.jobs, disturbed=self._disturbed)
+                except Disturbed as error:
+                    say(f"no trial taken, the job has something else to do: {error}")
+                    return True
                 if isinstance(job, TrialJob):
                     self._slots[slot] = self._start(job)
                     continue
@@ -160,10 +173,22 @@ class Worker:
             return False
         return True
 
-    def _start(self, job: TrialJob) -> _Running:
+    def _disturbed(self) -> bool:
+        """Whether to stop waiting for the lock or the storage: the ranks must hear of a signal, and then be watched."""
+        order = self.orders.signals()
+        new = order is not Order.WORK and order is not self._order
+        return new or (order is not Order.WORK and time.monotonic() - self._looked > WAIT_SECONDS)
+
+    def _start(self, job: TrialJob) -> _Running | None:
         say(f"trial {job.number}: {' '.join(job.overrides)}")
         started = time.monotonic()
-        process = self.starter.start(job)
+        try:
+            # A worker that stood still since it took the trial must not write over what those do who have it now.
+            ensure_owned(job.folder, token=job.token)
+            process = self.starter.start(job)
+        except Superseded as error:
+            say(f"trial {job.number}: {error}")
+            return None
         say(f"trial {job.number}: {process.name} after {time.monotonic() - started:.3f} s")
         return _Running(job, process, started)
 
@@ -205,8 +230,14 @@ class Worker:
     def _record(self, running: _Running, outcome: Outcome) -> None:
         number = running.job.number
         spent = (running.ended or time.monotonic()) - running.started
-        stands = finish(self.sweep, number, outcome, spent=spent, claim=running.job.claim)
         said = f"{outcome.state}{f' ({outcome.reason})' if outcome.reason else ''}"
+        claim = running.job.claim
+        try:
+            stands = finish(self.sweep, number, outcome, spent=spent, claim=claim, disturbed=self._disturbed)
+        except Disturbed as error:
+            # The run folder says how it ended, and the claim stays for the job that comes back, or for who looks then.
+            say(f"trial {number}: {said}, which is not recorded yet: {error}")
+            return
         say(f"trial {number}: {said}" if stands else f"trial {number}: {said}, but it belongs to another worker now")
 
 

@@ -8,6 +8,7 @@ from sweeps import job_orders, orders
 from sweeps.job_orders import FAILED, TERMINATED, JobOrders
 from sweeps.life_cycle import CANCELLED
 from sweeps.orders import Order
+from sweeps.waiting import Disturbed
 from tests.fake_slurm import FakeSlurm
 
 
@@ -119,3 +120,27 @@ def test_sigterm_while_the_storage_is_asked_for_work_keeps_the_job_out_of_the_qu
     assert told.conclude(work_left) == TERMINATED
     assert not requeued(slurm)
     assert "not put back" in make.said[-1]
+
+
+def test_a_job_whose_storage_does_not_answer_at_its_end_goes_back(make, slurm, killed_soon):
+    told = make()
+    told.notices.warned = True
+
+    def work_left():
+        raise Disturbed("the storage does not answer")
+
+    assert told.conclude(work_left) == TERMINATED
+    assert requeued(slurm)
+
+
+def test_signals_are_told_while_the_study_cannot_be_asked_for_its_mark(make, monkeypatch):
+    told = make()
+
+    def asked(study_id):
+        told.notices.warned = True
+        raise Disturbed("the storage does not answer")
+
+    monkeypatch.setattr(told._cancelled.sweep.storage, "get_study_user_attrs", asked)
+    assert told.look() is Order.WORK
+    assert told.signals() is Order.STOP
+    assert told.look() is Order.STOP

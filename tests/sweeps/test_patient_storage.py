@@ -8,6 +8,7 @@ from optuna.trial import TrialState
 
 from nines.errors import StorageError
 from sweeps.patient_storage import PatientStorage
+from sweeps.waiting import Disturbed
 
 
 class ServerClosedTheConnection(Exception):
@@ -135,3 +136,15 @@ def test_a_study_runs_on_it_as_on_the_storage_itself(inner):
     assert study.ask().suggest_float("x", 0, 1) == 0.25
     assert study.best_trial.intermediate_values == {1: 0.5}
     assert [t.state for t in study.trials] == [TrialState.COMPLETE, TrialState.RUNNING]
+
+
+def test_waiting_for_a_server_ends_at_once_when_there_is_something_more_urgent(inner):
+    storage = patient(inner, seconds=600.0)
+    study = storage.create_new_study([optuna.study.StudyDirection.MINIMIZE], "toy")
+    inner.before = 10**6
+    urgent = iter([False, False, True])
+    storage.disturbed = lambda: next(urgent)
+    with pytest.raises(Disturbed, match="does not answer"):
+        storage.get_study_user_attrs(study)
+    inner.before = 0
+    assert storage.get_study_user_attrs(study) == {}

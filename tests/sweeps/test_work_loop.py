@@ -3,13 +3,16 @@
 import itertools
 
 import pytest
+from filelock import FileLock
 
 from nines.files import write_json
 from nines.run_folder import RunFolder, RunStatus
+from nines.run_owner import take_over
 from sweeps.claims import Claim
 from sweeps.life_cycle import take
 from sweeps.liveness import Jobs
 from sweeps.orders import Order
+from sweeps.trial import TrialJob
 from sweeps.work_loop import Pace, Worker
 from tests.sweeps.conftest import completed
 
@@ -62,6 +65,9 @@ class Stage:
 
     def look(self):
         return next(self.orders)
+
+    def signals(self):
+        return Order.WORK
 
     def interrupted(self):
         self.interruptions += 1
@@ -204,3 +210,63 @@ def test_a_local_worker_signs_in_and_out_and_one_in_a_job_does_neither(make_swee
     seen.clear()
     work(make_sweep(trials=2), Looking(polls=2), me=Claim.mine(job="7_0"))
     assert set(seen) == {0}
+
+
+def test_a_worker_whose_trial_was_taken_over_before_it_began_writes_nothing_in_its_folder(make_sweep, monkeypatch):
+    sweep, stage = make_sweep(trials=1), Stage()
+    tokens = []
+
+    def taken_over(*arguments, **options):
+        job = take(*arguments, **options)
+        if not tokens and isinstance(job, TrialJob):
+            tokens.append(take_over(job.folder))
+            stage.orders = iter([Order.STOP])
+        return job
+
+    monkeypatch.setattr("sweeps.work_loop.take", taken_over)
+    assert work(sweep, stage) == 77
+    assert stage.trials == []
+    assert RunStatus.read(RunFolder(sweep.trials()[0].folder)) is None
+
+
+class Signalled(Stage):
+    """A stage whose signals come while the worker waits for the sweep's lock, which another process holds."""
+
+    def __init__(self, sweep, *, after, **play):
+        super().__init__(**play)
+        self.lock, self.after, self.asked, self.told = FileLock(sweep.lock), after, 0, False
+
+    def look(self):
+        if self.trials and not self.lock.is_locked and not self.told:
+            self.lock.acquire()
+        return Order.STOP if self.told else Order.WORK
+
+    def signals(self):
+        self.asked += 1
+        self.told = self.told or self.asked > self.after
+        return Order.STOP if self.told else Order.WORK
+
+
+@pytest.mark.parametrize("busy", [True, False], ids=["while it takes a trial", "while it records one"])
+def test_a_notice_reaches_ranks_of_other_slots_while_the_worker_waits_for_the_lock(make_sweep, monkeypatch, busy):
+    monkeypatch.setattr("sweeps.waiting.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("sweeps.work_loop.WAIT_SECONDS", 0.1)
+    sweep = make_sweep(trials=3)
+    stage = Signalled(sweep, after=3, polls=10**6)
+    begin = stage.start
+
+    def start(job):
+        trial = begin(job)
+        if len(stage.trials) == 1 and not busy:
+            trial.polls = 2
+        if busy:
+            stage.lock.acquire()
+        return trial
+
+    stage.start = start
+    conclude = stage.conclude
+    stage.conclude = lambda work_left: stage.lock.release() or conclude(work_left)
+    assert work(sweep, stage, slots=2, me=Claim.mine(job="7_0")) == 77
+    assert stage.trials[-1].asked >= 1
+    assert stage.left
+    assert all(trial.state in ("running", "interrupted") for trial in sweep.trials()), "nothing was given up"
