@@ -27,8 +27,13 @@ def former_texts(folder: RunFolder) -> dict[Path, str]:
 
 @rank_zero_only
 def put_back(texts: Mapping[Path, str]) -> None:
-    """Undo `describe_run` where it was wrong to write: give `former_texts` back."""
+    """Undo `describe_run` where it was wrong to write: give `former_texts` back.
+
+    Raises:
+        Superseded: Other processes took the folder over.
+    """
     for path, text in texts.items():
+        ensure_owned(path.parent)
         write_text(path, text)
 
 

@@ -67,6 +67,7 @@ def _run(arguments: argparse.Namespace) -> int:
         return 0
     if launcher is not None:
         return _submit(arguments, config, folder, launcher, overrides=overrides)
+    from apps.local_run import only_here
     from apps.training import resolve_precision, train
     from apps.validation import validate
 
@@ -78,6 +79,7 @@ def _run(arguments: argparse.Namespace) -> int:
             # In a job, ranks of before a requeue may be inside one long validation until they are killed.
             seconds = JOB_LOCK_SECONDS if "SLURM_STEP_ID" in os.environ else LOCK_SECONDS
             held.enter_context(lock_folder(folder.path, wait_seconds=seconds))
+            held.enter_context(only_here(folder))
             folder.clear_leftovers()
             start = (
                 f"resuming {folder.path} from {folder.last}" if folder.last.exists() else f"training in {folder.path}"
