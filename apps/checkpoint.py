@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.printed_commands import printed
 from nines.checkpoint_folder import Manifest, consolidated_file, is_sharded, read_manifest
 from nines.errors import CheckpointError, UserError
 from nines.folder_lock import lock_folder
@@ -104,7 +105,7 @@ def _reshard(path: Path, *, ranks: int) -> int:
     if in_run:
         share = [] if batch_size is None else [f"datamodule.batch_size={batch_size}"]
         words = [f"resume={checkpoint.parent.parent}", f"trainer.devices={ranks}", *share]
-        print(f"  go on with it           nines train {shlex.join(words)}")
+        print(f"  go on with it           {printed('train', *words)}")
         print("  over several nodes      trainer.devices is the ranks of one, trainer.num_nodes how many there are")
     return 0
 

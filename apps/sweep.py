@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from apps.config import CONFIG_DIR_VARIABLE
 from apps.help import config_help
-from apps.sweep_output import FAILED, SHOWN_TRIALS, again, conclude, elsewhere, say, terminal
+from apps.printed_commands import again, printed
+from apps.sweep_output import FAILED, SHOWN_TRIALS, conclude, elsewhere, say, terminal
 from nines.errors import UserError
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def best(sweep: Sweep, *, to: str | None) -> int:
     record, copied = copy_best(sweep, Path(to) if to else None)
     print(f"trial {record.number} with {sweep.objective.metric} {record.value:.4f} copied to {copied.path}")
     print(f"  score your own pairs   nines predict {copied.path} pairs.jsonl")
-    print(f"  measure it             nines evaluate classifier={copied.path}")
+    print(f"  measure it             {printed('evaluate', f'classifier={copied.path}')}")
     return 0
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from apps.preparation import prepare
+from apps.printed_commands import printed
 from nines.errors import ConfigError, NinesError
 from sweeps.definition import SweepDefinition
 
@@ -67,5 +67,5 @@ def first_problem(jobs: Sequence[Sequence[str]]) -> str | None:
         try:
             validate(compose("train", overrides))
         except NinesError as error:
-            return f"a trial of this sweep, `nines train {shlex.join(overrides)}`, cannot run: {error}"
+            return f"a trial of this sweep, `{printed('train', *overrides)}`, cannot run: {error}"
     return None

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apps.printed_commands import again, printed
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -46,11 +48,11 @@ def conclude(sweep: Sweep, words: Sequence[str], console: Console, *, stopped: b
         unfinished = "stopped" if stopped else "not all workers could go on"
         say(console, f"{unfinished}; nothing is lost. Go on with:  {again(words)}")
         return INTERRUPTED if stopped else FAILED
+    folder = f"folder={sweep.folder}"
     if failed:
-        say(console, f"try the failed trials once more:  nines sweep retry folder={shlex.quote(str(sweep.folder))}")
-    folder = shlex.quote(str(sweep.folder))
-    say(console, f"look further:\n  nines tensorboard {folder}\n  nines sweep report folder={folder}")
-    say(console, f"  nines sweep best folder={folder}")
+        say(console, f"try the failed trials once more:  {printed('sweep', 'retry', folder)}")
+    say(console, f"look further:\n  nines tensorboard {shlex.quote(str(sweep.folder))}")
+    say(console, f"  {printed('sweep', 'report', folder)}\n  {printed('sweep', 'best', folder)}")
     return FAILED if failed else 0
 
 
@@ -63,11 +65,6 @@ def _checkpoint(folder: Path) -> Path:
 def elsewhere(sweep: Sweep) -> str:
     """What to add to the folder of a sweep that lies on another machine."""
     return "" if sweep.visible else "  (not to be seen from this machine)"
-
-
-def again(words: Sequence[str]) -> str:
-    """The command that starts the sweep again, for a shell."""
-    return shlex.join(["nines", "sweep", *words])
 
 
 def terminal() -> Console:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from apps.printed_commands import again, printed
 from apps.sweep_shape import shape_of_trials
 from slurm.commands import available
 from slurm.sbatch import render
@@ -67,7 +67,7 @@ def submit(sweep: Sweep, plan: WorkerPlan, words: Sequence[str]) -> int:
 
 def told(sweep: Sweep, plan: WorkerPlan, submission: Submission, words: Sequence[str]) -> list[str]:
     """What the user is told of a submission."""
-    folder = shlex.quote(str(sweep.folder))
+    folder = f"folder={sweep.folder}"
     lines = [f"already there: {view.line()}" for view in submission.alive]
     if submission.ending:
         lines.append(
@@ -85,9 +85,9 @@ def told(sweep: Sweep, plan: WorkerPlan, submission: Submission, words: Sequence
         lines.append(f"  a worker's log      {sweep.folder / 'workers' / f'slurm-{record.id}_0.log'}")
         ids = [record.id]
     lines += [
-        f"  look at the trials  nines sweep status folder={folder}",
+        f"  look at the trials  {printed('sweep', 'status', folder)}",
         f"  look at the queue   squeue --jobs {','.join(ids)}",
-        f"  stop it             nines sweep cancel folder={folder}",
-        f"  more workers        {shlex.join(['nines', 'sweep', *words])}   (again: submits those that are missing)",
+        f"  stop it             {printed('sweep', 'cancel', folder)}",
+        f"  more workers        {again(words)}   (again: submits those that are missing)",
     ]
     return lines

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from apps.config import CONFIG_DIR_VARIABLE
 from apps.launcher import plain, ranks, without_launcher
+from apps.printed_commands import printed
 from nines.errors import SchedulerError
 from nines.files import read_json, write_json, write_text
 from nines.folder_lock import lock_folder
@@ -161,4 +162,4 @@ def _print_commands(job: RunJob, job_id: str) -> None:
     print(f"  follow it           tail -F {log}")
     print(f"  look at the queue   squeue --jobs {job_id}")
     print(f"  stop it             scancel {job_id}   (--signal=USR1 has it save first, and go on later)")
-    print(f"  go on with it       nines train {shlex.join(job.overrides)}")
+    print(f"  go on with it       {printed('train', *job.overrides, config_dir=job.config_dir)}")
