@@ -24,6 +24,11 @@ EXAMPLES = {
         ("nines train launcher=slurm --dry-run", "print the batch script of a cluster; without --dry-run submit it"),
         ("nines train --cfg job", "print the composed config and stop"),
     ),
+    "generate": (
+        ('nines generate --prompt "The shelf tilted."', "one completion, by the embedded language model"),
+        ("nines generate policy=filtered classifier=runs/train/NAME prompts=FILE", "until the classifier accepts one"),
+        ("nines generate policy=best_of_n reward_model=runs/train/NAME --interactive", "keep asking for prompts"),
+    ),
     "evaluate": (
         ("nines evaluate classifier=runs/train/NAME", "measure a trained classifier"),
         ("nines evaluate --cfg job", "print the composed config and stop"),

@@ -49,4 +49,23 @@ class EvaluateRoot:
     device: Text
 
 
-ROOT_SCHEMAS: dict[str, type[Any]] = {"train": TrainRoot, "evaluate": EvaluateRoot}
+@dataclass(frozen=True, kw_only=True)
+class GenerateRoot:
+    """The keys of `conf/generate.yaml`, explained there."""
+
+    prompts: Text | None
+    source: Text
+    classifier: Text | None
+    threshold: Annotated[float, Field(gt=0, le=1)] | None
+    reward_model: Text | None
+    seed: Seed
+    sampling: Spec
+    rows: Annotated[int, Field(ge=1)]
+    max_prompt_tokens: Annotated[int, Field(ge=1)]
+    precision: Literal["auto", "fp32", "bf16"]
+    device: Text
+    threads: Annotated[int, Field(ge=1)] | None
+    policy: Spec
+
+
+ROOT_SCHEMAS: dict[str, type[Any]] = {"train": TrainRoot, "evaluate": EvaluateRoot, "generate": GenerateRoot}
