@@ -30,6 +30,7 @@ COLUMNS = {
 }
 SQUEUE = ("squeue", "--noheader", "--array", "--states=all", "-O", ",".join(f"{k}:{w}" for k, w in COLUMNS.items()))
 SACCT = ("sacct", "--noheader", "--parsable2", "--allocations", "--format=JobID,JobIDRaw,State,ExitCode,NodeList")
+COMMENTS = ("squeue", "--me", "--noheader", "--array", "--states=all", "--format=%F|%K|%T|%k")
 # The kernel bounds the length of a command line; SLURM the time that a question takes.
 IDS_AT_ONCE = 500
 JOB_ID = re.compile(r"\d+(_\d+)?")
@@ -104,6 +105,24 @@ class Queue:
         _check_id(job)
         rows = [(array, task, info) for array, task, _, info in self._squeue([job]) if array == job and task.isdigit()]
         return [replace(info, id=f"{array}_{task}") for array, task, info in sorted(rows, key=lambda row: int(row[1]))]
+
+    def arrays_with_comment(self, comment: str) -> dict[str, int]:
+        """The user's own arrays with exactly this comment that are not over, and how many tasks each has.
+
+        Raises:
+            SchedulerError: The scheduler cannot be asked.
+        """
+        finished = self.runner(COMMENTS)
+        _check(finished, "squeue")
+        tasks: dict[str, int] = {}
+        alive: set[str] = set()
+        for line in finished.output.splitlines():
+            array, task, state, told = line.split("|", 3)
+            if told.strip() == comment and task.isdigit():
+                tasks[array] = max(tasks.get(array, 0), int(task) + 1)
+                if not state_of(state).over:
+                    alive.add(array)
+        return {array: count for array, count in tasks.items() if array in alive}
 
     def cancel(self, ids: Iterable[str], *, pending_only: bool = False) -> None:
         """Cancel jobs; those that have ended or are unknown are passed over.

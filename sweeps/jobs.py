@@ -102,9 +102,15 @@ def write_jobs(sweep: Sweep, records: Sequence[JobRecord]) -> None:
     )
 
 
-def view_jobs(sweep: Sweep, queue: Queue) -> list[JobView]:
-    """What the scheduler says of all submissions that are not over, asked in one go."""
-    records = [record for record in read_jobs(sweep) if not record.over]
+def view_jobs(sweep: Sweep, queue: Queue, *, more: Sequence[JobRecord] = ()) -> list[JobView]:
+    """What the scheduler says of all submissions that are not over, asked in one go.
+
+    Args:
+        sweep: The open sweep.
+        queue: The scheduler.
+        more: Submissions that are not kept with the study so far.
+    """
+    records = [record for record in (*read_jobs(sweep), *more) if not record.over]
     if not records:
         return []
     found = queue.look(task for record in records for task in record.task_ids)

@@ -75,8 +75,13 @@ def worker_job(folder: Path, plan: WorkerPlan, *, tasks: int) -> BatchJob:
         folder=Path.cwd(),
         array=tasks,
         exports=job_environment(),
-        comment=f"nines sweep {folder}",
+        comment=comment_of(folder),
     )
+
+
+def comment_of(folder: Path) -> str:
+    """By what the arrays of the sweep in `folder` are known in the queue, besides their ids."""
+    return f"nines sweep {folder}"
 
 
 def job_environment(*, threads: int = 1) -> dict[str, str]:
@@ -128,12 +133,14 @@ class SlurmLauncher:
     def missing(self, left: int) -> tuple[int, list[JobView]]:
         """Array tasks that are missing for `left` open trials, and the submissions that still live.
 
+        Arrays that arrived without an answer are among them, whether `submit` has recorded them or not.
+
         After a cancel, workers that run do not count: they have been told to save and end, or will be.
 
         Raises:
             SchedulerError: The scheduler cannot be asked, so nobody knows how many workers live.
         """
-        views = view_jobs(self.sweep, self.queue)
+        views = view_jobs(self.sweep, self.queue, more=self._unrecorded())
         unknown = [task for view in views for task in view.tasks if task.state is JobState.UNKNOWN]
         if unknown:
             raise SchedulerError(f"cannot tell how many workers {self.sweep.name} has: {unknown[0].reason}")
@@ -147,7 +154,8 @@ class SlurmLauncher:
         """Submit the workers that are missing for `left` open trials, and record them.
 
         Raises:
-            SchedulerError: SLURM refuses the array or cannot be reached; nothing is recorded then.
+            SchedulerError: SLURM refuses the array or cannot be reached; nothing is recorded then. One that arrived all
+                the same is found and recorded the next time.
         """
         jobs = self.sweep.folder / "jobs"
         jobs.mkdir(parents=True, exist_ok=True)
@@ -157,6 +165,8 @@ class SlurmLauncher:
             ending = sum(view.count(JobState.RUNNING) for view in alive) if cancelled else 0
             # The new workers may start before this process goes on, and must not see the mark.
             clear_cancelled(self.sweep)
+            if found := self._unrecorded():
+                write_jobs(self.sweep, [*read_jobs(self.sweep), *found])
             if tasks == 0:
                 return Submission(None, alive)
             # SLURM makes no folders: without this one the job would end at once, with no word of why.
@@ -170,14 +180,7 @@ class SlurmLauncher:
                 if cancelled:
                     mark_cancelled(self.sweep)
                 raise
-            record = JobRecord(
-                id=array,
-                tasks=tasks,
-                trials_per_task=self.plan.options.trials_per_job,
-                signal_seconds=self.plan.options.signal_seconds,
-                submitted=time.time(),
-                host=socket.gethostname(),
-            )
+            record = self._record(array, tasks)
             live = {view.record.id for view in alive}
             before = [old if old.id in live else dataclasses.replace(old, over=True) for old in read_jobs(self.sweep)]
             write_jobs(self.sweep, [*before, record])
@@ -185,3 +188,22 @@ class SlurmLauncher:
         script = jobs / f"{record.id}.sh"
         write_text(script, text)
         return Submission(record, alive, script, ending)
+
+    def _unrecorded(self) -> list[JobRecord]:
+        """Arrays of this sweep that are in the queue although the answer to their submission was lost."""
+        known = {record.id for record in read_jobs(self.sweep)}
+        try:
+            found = self.queue.arrays_with_comment(comment_of(self.sweep.folder))
+        except SchedulerError as error:
+            raise SchedulerError(f"cannot tell how many workers {self.sweep.name} has: {error}") from error
+        return [self._record(array, tasks) for array, tasks in found.items() if array not in known]
+
+    def _record(self, array: str, tasks: int) -> JobRecord:
+        return JobRecord(
+            id=array,
+            tasks=tasks,
+            trials_per_task=self.plan.options.trials_per_job,
+            signal_seconds=self.plan.options.signal_seconds,
+            submitted=time.time(),
+            host=socket.gethostname(),
+        )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nines.errors import SchedulerUnreachable
 from slurm.commands import Finished
 from slurm.job_state import JobState, state_of
 
+COMMENT = re.compile(r"^#SBATCH --comment=(.*)$", re.MULTILINE)
 ARRAY = re.compile(r"^#SBATCH --array=(\d+)-(\d+)", re.MULTILINE)
 
 
@@ -43,6 +45,7 @@ class FakeSlurm:
         jobs: By id ("7", "7_0"), in the order of submission.
         purged: Ids that the controller has forgotten; the accounts still know them.
         accounting: Whether `sacct` knows anything.
+        unanswered: Submissions that arrive without an answer.
         unreachable: Makes every command fail as a dead controller does.
         commands: Every command that was run.
         scripts: By job id, what was submitted.
@@ -53,6 +56,7 @@ class FakeSlurm:
     jobs: dict[str, FakeJob] = field(default_factory=dict)
     purged: set[str] = field(default_factory=set)
     accounting: bool = True
+    unanswered: int = 0
     unreachable: bool = False
     commands: list[list[str]] = field(default_factory=list)
     scripts: dict[str, str] = field(default_factory=dict)
@@ -116,15 +120,26 @@ class FakeSlurm:
             self.next_id += last - first + 1
         self.scripts[job] = script
         self.environments[job] = dict(environment)
+        if self.unanswered:
+            self.unanswered -= 1
+            return Finished(1, errors="sbatch: error: Socket timed out on send/recv operation\n")
         return Finished(0, f"{job}\n")
 
     def _squeue(self, words: list[str]) -> Finished:
+        if "--me" in words:
+            return Finished(0, "".join(self._commented()))
         ids = _option(words, "--jobs").split(",")
         found = [one for job in ids for one in self._known(job)]
         if not found and len(ids) == 1:
             return Finished(1, errors="slurm_load_jobs error: Invalid job id specified\n")
         columns = [column.split(":") for column in words[words.index("-O") + 1].split(",")]
         return Finished(0, "".join(_line(one, columns) for one in dict.fromkeys(map(_frozen, found))))
+
+    def _commented(self) -> Iterator[str]:
+        for array, script in self.scripts.items():
+            comment = COMMENT.search(script)
+            for one in self._known(array):
+                yield f"{array}|{one.task}|{one.state}|{shlex.split(comment[1])[0] if comment else '(null)'}\n"
 
     def _sacct(self, words: list[str]) -> Finished:
         if not self.accounting:

@@ -17,8 +17,9 @@ from sweeps.launch_slurm import SlurmLauncher, WorkerPlan, worker_job
 from sweeps.life_cycle import CANCELLED
 from sweeps.orders import Order
 from sweeps.slurm_settings import SlurmSettings
+from sweeps.study import create_study
 from tests.fake_slurm import FakeSlurm
-from tests.sweeps.conftest import RUN_TRIAL
+from tests.sweeps.conftest import RUN_TRIAL, definition
 
 
 @pytest.fixture
@@ -108,6 +109,28 @@ def test_a_refused_array_is_not_recorded(make_sweep, slurm):
     with pytest.raises(SchedulerError):
         launcher(sweep, slurm).submit(left=3)
     assert read_jobs(sweep) == []
+
+
+def test_an_array_that_arrived_without_an_answer_is_found_by_its_comment_and_not_submitted_twice(make_sweep, slurm):
+    sweep = make_sweep(trials=8)
+    slurm.unanswered = 1
+    with pytest.raises(SchedulerError, match="Socket timed out"):
+        launcher(sweep, slurm).submit(left=8)
+    assert read_jobs(sweep) == []
+    assert launcher(sweep, slurm).missing(8)[0] == 0
+    again = launcher(sweep, slurm).submit(left=8)
+    assert again.record is None
+    assert [(record.id, record.tasks) for record in read_jobs(sweep)] == [("7", 4)]
+    assert launcher(sweep, slurm).submit(left=8).record is None
+    slurm.set("7", "COMPLETED")
+    assert launcher(sweep, slurm).submit(left=8).record.tasks == 4
+
+
+def test_arrays_of_other_sweeps_are_not_taken_for_lost_ones(make_sweep, slurm, tmp_path):
+    other = create_study(tmp_path / "toy-2", definition(name="toy-2", trials=8))
+    launcher(other, slurm).submit(left=8)
+    sweep = make_sweep(trials=8)
+    assert launcher(sweep, slurm).submit(left=8).record.tasks == 4
 
 
 def test_submitting_takes_back_a_cancel(make_sweep, slurm):
