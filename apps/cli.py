@@ -24,8 +24,8 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
 
+from apps.command_parser import CommandParser
 from nines import __version__
 from nines.errors import UserError, nearest
 
@@ -56,7 +56,6 @@ COMMANDS = {
     "sweep": Command("search over configurations: start, go on, status, report, best, cancel, retry"),
     "report": Command("compare the runs of a sweep: table, plots, and sentences that the intervals support"),
     "evaluate": Command("measure a trained classifier on labelled data, with intervals", config_root="evaluate"),
-    "generate": Command("continue prompts by a policy: base, filtered, best of n, distilled", config_root="generate"),
     "predict": Command("score prompt and completion pairs from a JSON Lines file"),
     "checkpoint": Command("say what a checkpoint is; make one file of its shards, or shards for other ranks"),
     "data": Command("check a data set: problems, counts, balance, duplicates, leaks"),
@@ -167,35 +166,6 @@ def _parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Na
         return parser.parse_intermixed_args(words)
     except TypeError:
         return parser.parse_args(words)
-
-
-class CommandParser(argparse.ArgumentParser):
-    """A parser whose mistakes are one line that names the nearest option, like every other error of the user.
-
-    Attributes:
-        added: The arguments that were added to it, in order.
-    """
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        self.added: list[argparse.Action] = []
-        super().__init__(*args, **options)
-
-    def add_argument(self, *args: Any, **options: Any) -> argparse.Action:
-        """Add an argument as argparse does, and remember it."""
-        action = super().add_argument(*args, **options)
-        self.added.append(action)
-        return action
-
-    def error(self, message: str) -> NoReturn:
-        """Raise instead of printing the usage.
-
-        Raises:
-            UserError: Always.
-        """
-        _, found, unknown = message.partition("unrecognized arguments: ")
-        options = [name for action in self.added for name in action.option_strings if name.startswith("--")]
-        hint = f"; {nearest(unknown.split('=')[0], options)}" if found else ""
-        raise UserError(f"{message}{hint} (see `{self.prog} --help`)")
 
 
 def build_parsers(chosen: str | None = None) -> tuple[CommandParser, CommandParser | None]:

@@ -1,0 +1,37 @@
+"""The parser of a command: argparse, with the mistakes of the user in one line."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NoReturn
+
+from nines.errors import UserError, nearest
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose mistakes are one line that names the nearest option, like every other error of the user.
+
+    Attributes:
+        added: The arguments that were added to it, in order.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.added: list[argparse.Action] = []
+        super().__init__(*args, **options)
+
+    def add_argument(self, *args: Any, **options: Any) -> argparse.Action:
+        """Add an argument as argparse does, and remember it."""
+        action = super().add_argument(*args, **options)
+        self.added.append(action)
+        return action
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage.
+
+        Raises:
+            UserError: Always.
+        """
+        _, found, unknown = message.partition("unrecognized arguments: ")
+        options = [name for action in self.added for name in action.option_strings if name.startswith("--")]
+        hint = f"; {nearest(unknown.split('=')[0], options)}" if found else ""
+        raise UserError(f"{message}{hint} (see `{self.prog} --help`)")
