@@ -103,8 +103,8 @@ def tokenise_stories(
     """The tokens of stories, in order, a long text cut into several pieces.
 
     A prompt loses its start where prompt and completion are longer than `max_tokens` together; a completion is never
-    cut. Between prompt and completion is a space, unless the prompt ends in white space; after the end of a story
-    comes the tokenizer's end token, which the loss counts.
+    cut. Between prompt and completion is one space, unless there is other white space; after the end of a story comes
+    the tokenizer's end token, which the loss counts.
 
     Args:
         stories: What to tokenise.
@@ -118,7 +118,7 @@ def tokenise_stories(
     """
     end = int(tokenizer.eos_token_id)
     prompts = list(dict.fromkeys(story.prompt for story in stories if story.prompt))
-    of_prompt = dict(zip(prompts, _ids(tokenizer, prompts, special=True), strict=True))
+    of_prompt = dict(zip(prompts, _ids(tokenizer, [_trimmed(prompt) for prompt in prompts], special=True), strict=True))
     alone = [story.text for story in stories if not story.prompt]
     continuing = [_joined(story) for story in stories if story.prompt]
     of_text = iter(_ids(tokenizer, alone, special=True))
@@ -160,8 +160,14 @@ def tokenise_stories(
     )
 
 
+def _trimmed(prompt: str) -> str:
+    """Without the spaces at its end: tokenizers put a space into the word after it."""
+    return prompt.rstrip(" ")
+
+
 def _joined(story: Story) -> str:
-    return story.text if story.prompt[-1].isspace() or story.text[0].isspace() else f" {story.text}"
+    before = _trimmed(story.prompt)
+    return story.text if before[-1:].isspace() or story.text[0].isspace() else f" {story.text}"
 
 
 def _ids(tokenizer: Any, texts: list[str], *, special: bool) -> list[list[int]]:

@@ -63,7 +63,7 @@ class LanguageModelTraining(ClippedTraining):
         self.clipping = build(clipping, kind=GradientClipping)
         self._random_state = torch.get_rng_state()
         if not deferred:
-            self.model = load_language_model(self.model_options)
+            self.model = self._load()
         self._tokens_per_batch = 0.0
         self._sums: dict[str, Tensor] = {}
 
@@ -87,7 +87,7 @@ class LanguageModelTraining(ClippedTraining):
         if "model" not in self._modules:
             with torch.random.fork_rng(devices=[]):
                 torch.set_rng_state(self._random_state)
-                self.model = load_language_model(self.model_options)
+                self.model = self._load()
         if self._trainer is not None:
             longest = self._data.max_tokens
             if longest > self.model.max_positions:
@@ -95,6 +95,10 @@ class LanguageModelTraining(ClippedTraining):
                     f"datamodule.max_tokens={longest}: {self.model_options.source} reads at most "
                     f"{self.model.max_positions} tokens"
                 )
+
+    def _load(self) -> LanguageModel:
+        # Lightning trains in the mode that it finds, and dropout acts in training mode only.
+        return load_language_model(self.model_options).train()
 
     def configure_optimizers(self) -> Any:
         """AdamW and its schedule, stepped at every optimizer step."""

@@ -102,7 +102,7 @@ class LanguageModel(nn.Module):
         elif options.train == "upper":
             self._freeze_below(options.upper_layers)
         if options.gradient_checkpointing:
-            network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            network.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
 
     @property
     def device(self) -> torch.device:
