@@ -32,6 +32,9 @@ OF_MODULE = {
     ("datamodule", "fiction"): "language_model",
     ("datamodule", "stories"): "language_model",
     ("callbacks", "language_model"): "language_model",
+    ("datamodule", "prompts"): "ppo_generator",
+    ("callbacks", "policy"): "ppo_generator",
+    ("optimizer", "policy"): "ppo_generator",
 }
 
 
@@ -175,7 +178,7 @@ def test_choices_said_to_fit_another_module_exist() -> None:
 @pytest.mark.parametrize("choice", choices(TREE).get("callbacks", []))
 def test_every_set_of_callbacks_builds(choice: str) -> None:
     overrides = [*with_module("train", "callbacks", choice), f"callbacks={choice}"]
-    built = instantiate(compose("train", overrides).callbacks, _convert_="all")
+    built = instantiate(compose("train", overrides, allow_missing=True).callbacks, _convert_="all")
     assert all(isinstance(callback, Callback) for callback in built.values())
 
 
