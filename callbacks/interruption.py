@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -30,8 +31,8 @@ class Interruption(Checkpoint):
     test that follow a fit. A request only to save is met by `Checkpoints`, and here passed over.
 
     A `Checkpoint` by class, so that Lightning calls it after all callbacks that keep state. While a trainer runs,
-    Lightning has a handler of its own for SIGTERM, which talks to the other ranks from inside the handler and can hang;
-    ours is installed again as soon as hooks allow, and until then a SIGTERM waits.
+    Lightning puts a handler of its own for SIGTERM before ours: it talks to the other ranks from inside the handler,
+    can hang, and ends the run. That one is made to do nothing, and ours is installed again where hooks allow.
 
     Args:
         checkpoints: Writes the checkpoint before the run stops.
@@ -45,18 +46,9 @@ class Interruption(Checkpoint):
         """Stop before this stage if a signal came before it."""
         self._end_if_asked(trainer)
         if stop_requests.installed():
-            stop_requests.hold_sigterm(back=True)
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Lightning has put our handlers back: a SIGTERM may come through."""
-        self._listen()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """The same when the stage ends by an error; after a second SIGINT Lightning leaves with all of them ignored."""
-        if isinstance(exception, KeyboardInterrupt):
-            stop_requests.hold_sigterm(back=False)
-        else:
-            self._listen()
+            # A private name, pinned by a test. Blocking the signal instead would hold it back from this thread alone.
+            signals: Any = trainer._signal_connector
+            signals._sigterm_notifier_fn = _leave_it_to_ours
 
     def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Install our handlers over Lightning's."""
@@ -129,7 +121,10 @@ class Interruption(Checkpoint):
     def _listen(self) -> None:
         if stop_requests.installed():
             stop_requests.install()
-            stop_requests.hold_sigterm(back=False)
+
+
+def _leave_it_to_ours(number: int, frame: FrameType | None) -> None:
+    """Stands for Lightning's part of a handler that calls ours, too."""
 
 
 def _fitting(trainer: Trainer) -> bool:

@@ -85,15 +85,6 @@ def listening() -> Iterator[None]:
         _record.installed = False
 
 
-def hold_sigterm(*, back: bool) -> None:
-    """Let a SIGTERM wait in the kernel while a library's handler stands in for ours, or let it through again.
-
-    Args:
-        back: True to let it wait; False once our handler is installed again, which then gets it.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK if back else signal.SIG_UNBLOCK, {signal.SIGTERM})
-
-
 def request(stop: Stop, cause: str) -> None:
     """Ask as a signal does.
 

@@ -92,17 +92,6 @@ def test_an_inner_block_leaves_the_requests_to_the_outer_one() -> None:
         assert stop_requests.cause() == "SIGTERM"
 
 
-def test_a_sigterm_held_back_reaches_the_handler_that_is_there_afterwards() -> None:
-    with stop_requests.listening():
-        stop_requests.hold_sigterm(back=True)
-        signal.signal(signal.SIGTERM, lambda *_: pytest.fail("a library's handler got it"))
-        os.kill(os.getpid(), signal.SIGTERM)
-        stop_requests.install()
-        assert stop_requests.received() is None
-        stop_requests.hold_sigterm(back=False)
-        assert stop_requests.received() is Stop.END
-
-
 def test_outside_the_main_thread_nothing_is_installed() -> None:
     before = signal.getsignal(signal.SIGTERM)
 
