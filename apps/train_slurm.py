@@ -17,10 +17,10 @@ from nines.errors import SchedulerError
 from nines.files import read_json, write_json, write_text
 from nines.folder_lock import lock_folder
 from nines.run_folder import RunFolder
+from slurm.job_environment import job_environment
 from slurm.queue import JobInfo, JobState, Queue
 from slurm.sbatch import BatchJob, render
-from sweeps.launch_slurm import job_environment
-from sweeps.slurm_settings import SlurmSettings
+from slurm.settings import SlurmSettings
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -20,10 +20,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from nines.errors import NinesError, SchedulerError
-from nines.files import read_json
 from nines.run_folder import RunFolder, RunStatus
 from nines.run_owner import TOKEN_VARIABLE, take_over
 from slurm.current import CurrentJob
@@ -31,7 +30,8 @@ from slurm.notices import Notices
 from slurm.ports import free_port
 from slurm.queue import Queue
 from slurm.requeueing import put_back
-from slurm.step import StepResources, could_not_start, srun_command
+from slurm.settings import SlurmSettings
+from slurm.step import could_not_start, srun_command
 from slurm.step_process import Start
 
 POLL_SECONDS = 0.2
@@ -222,27 +222,29 @@ def say(line: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Supervise one run from the command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m slurm.supervisor", description=__doc__)
-    parser.add_argument("--settings", type=Path, required=True, help="JSON file: resources, signal_seconds, requeue")
+    parser.add_argument("--settings", type=Path, required=True, help="JSON file, see slurm.settings")
     parser.add_argument("--folder", type=Path, required=True, help="folder of the run")
     parser.add_argument("command", nargs="+", help="what each rank runs, after --")
     options = parser.parse_args(arguments)
     try:
-        return _supervise(options.command, folder=RunFolder(options.folder), settings=read_json(options.settings))
+        return _supervise(
+            options.command, folder=RunFolder(options.folder), settings=SlurmSettings.read(options.settings)
+        )
     except NinesError as error:
         say(f"error: {error}")
         return error.exit_code
 
 
-def _supervise(command: Sequence[str], *, folder: RunFolder, settings: Mapping[str, Any]) -> int:
+def _supervise(command: Sequence[str], *, folder: RunFolder, settings: SlurmSettings) -> int:
     job = CurrentJob.from_environment()
     if job is None:
         raise SchedulerError("slurm.supervisor is the batch step of a SLURM job; here is none: use nines train")
-    seconds = float(settings["signal_seconds"])
+    seconds = float(settings.signal_seconds)
     # From here on a notice is not lost; the question after the end of the job may take a while.
     notices = Notices(signal_seconds=seconds).install()
     queue = Queue.asking_once()
     notices.job = job.with_end(queue)
-    resources = StepResources.from_mapping(settings["resources"])
+    resources = settings.resources
     say(f"job {job.id}{f', restart {job.restarts}' if job.restarts else ''}: {resources.ranks} ranks, log {folder.log}")
     start = Start(srun_command(command, resources, log=folder.log), folder.path / "srun.log")
     return Supervisor(
@@ -253,7 +255,7 @@ def _supervise(command: Sequence[str], *, folder: RunFolder, settings: Mapping[s
         queue=queue,
         job=job,
         grace_seconds=GRACE_SHARE * seconds,
-        requeue=bool(settings["requeue"]),
+        requeue=settings.requeue,
     ).run()
 
 

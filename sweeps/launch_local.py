@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol
 
+from slurm.job_environment import PROCESS_ENVIRONMENT
 from sweeps.cancel import clear_cancelled
 from sweeps.orders import CancelledMark
 from sweeps.study import Sweep
@@ -23,15 +24,6 @@ from sweeps.trial import TrialRecord
 from sweeps.worker import STOPPED
 
 POLL_SECONDS = 0.2
-# Safe path keeps folders named like ours out of the imports; one thread keeps a worker free to fork, and each trial
-# sets its own number.
-WORKER_ENVIRONMENT = {
-    "PYTHONSAFEPATH": "1",
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
 
 
 class Watcher(Protocol):
@@ -167,7 +159,7 @@ class LocalLauncher:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, **WORKER_ENVIRONMENT},
+                env={**os.environ, **PROCESS_ENVIRONMENT},
             )
 
     def _pass_on(self) -> None:

@@ -6,27 +6,22 @@ Nothing has to stay running where it was submitted. Submitting again tops up: on
 from __future__ import annotations
 
 import dataclasses
-import os
 import socket
 import time
 from pathlib import Path
 
 from filelock import FileLock
 
-from nines.cache import cache_folder
 from nines.errors import SchedulerError
 from nines.files import write_json, write_text
+from slurm.job_environment import job_environment
 from slurm.options import SlurmOptions
 from slurm.queue import JobState, Queue
 from slurm.sbatch import BatchJob, render
+from slurm.settings import SlurmSettings
 from sweeps.cancel import clear_cancelled, is_cancelled, mark_cancelled
 from sweeps.jobs import JobRecord, JobView, read_jobs, view_jobs, write_jobs
-from sweeps.launch_local import WORKER_ENVIRONMENT
-from sweeps.slurm_settings import SlurmSettings
 from sweeps.study import Sweep
-
-# Told to the job although sbatch hands variables on: the script must mean the same when it is submitted by hand.
-HANDED_ON = ("NINES_CONFIG_DIR",)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,21 +77,6 @@ def worker_job(folder: Path, plan: WorkerPlan, *, tasks: int) -> BatchJob:
 def comment_of(folder: Path) -> str:
     """By what the arrays of the sweep in `folder` are known in the queue, besides their ids."""
     return f"nines sweep {folder}"
-
-
-def job_environment(*, threads: int = 1) -> dict[str, str]:
-    """Variables that a job needs, with folders made absolute; no secrets.
-
-    Args:
-        threads: CPU threads of a process that does not set its own number.
-    """
-    handed_on = {name: os.environ[name] for name in HANDED_ON if os.environ.get(name)}
-    return {
-        **WORKER_ENVIRONMENT,
-        **{name: str(threads) for name in WORKER_ENVIRONMENT if name.endswith("_NUM_THREADS")},
-        "NINES_CACHE": str(cache_folder().absolute()),
-        **handed_on,
-    }
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,8 @@ from nines.errors import SchedulerError
 from nines.run_folder import RunFolder, RunStatus
 from nines.run_owner import TOKEN_VARIABLE
 from slurm.ports import free_port
+from slurm.settings import SlurmSettings
 from slurm.step import could_not_start, srun_command
-from sweeps.slurm_settings import SlurmSettings
 from sweeps.trial import TrialJob
 
 # How long a step that SLURM cannot start is tried again, and how long to wait before each time.

@@ -42,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, help="threads of each trial, or of each of its ranks")
     parser.add_argument("--ranks", type=int, default=1, help="processes of each trial on this machine")
     parser.add_argument("--slots", type=int, default=1, help="trials at the same time")
-    parser.add_argument("--slurm", type=Path, help="settings of this SLURM job, see sweeps.slurm_settings")
+    parser.add_argument("--slurm", type=Path, help="settings of this SLURM job, see slurm.settings")
     parser.add_argument("--idle-minutes", type=float, default=5.0, help="in a job: end after so long without a trial")
-    parser.add_argument("--index", type=int, default=0, help="number of this worker, for its log")
+    parser.add_argument("--index", type=int, help="number of this worker, for its log; default: its task in the array")
     parser.add_argument("--launcher", type=int, help="process id of the launcher; the worker stops when it is gone")
     options = parser.parse_args(arguments)
     notices = None
@@ -74,13 +74,18 @@ def _work(options: argparse.Namespace, notices: Notices | None) -> int:
     try:
         sweep = open_study(options.folder, wait_seconds=STORAGE_SECONDS)
         worker = _local_worker(options, sweep) if notices is None else _job_worker(options, sweep, notices)
-        say(f"worker {options.index} of {sweep.name} ready after {time.monotonic() - started:.1f} s")
+        say(f"worker {_index(options.index)} of {sweep.name} ready after {time.monotonic() - started:.1f} s")
         code = worker.work()
     except NinesError as error:
         say(f"error: {error}")
         return error.exit_code
     say({STOPPED: "stopped", 0: "nothing left to do"}.get(code, f"ended with code {code}"))
     return code
+
+
+def _index(told: int | None) -> int:
+    job = CurrentJob.from_environment()
+    return told if told is not None else (job.array_task if job is not None else None) or 0
 
 
 def _local_worker(options: argparse.Namespace, sweep: Sweep) -> Worker:
@@ -104,10 +109,10 @@ def _local_worker(options: argparse.Namespace, sweep: Sweep) -> Worker:
 def _job_worker(options: argparse.Namespace, sweep: Sweep, notices: Notices) -> Worker:
     from nines.errors import SchedulerError
     from slurm.queue import Queue
+    from slurm.settings import SlurmSettings
     from sweeps.claims import Claim
     from sweeps.job_orders import JobOrders
     from sweeps.liveness import Jobs
-    from sweeps.slurm_settings import SlurmSettings
     from sweeps.trial_step import StepTrials
     from sweeps.work_loop import Pace, Worker, say
 

@@ -11,8 +11,8 @@ from apps.cli import main
 from nines.files import write_json
 from nines.folder_lock import lock_folder
 from nines.run_folder import RunFolder, RunStatus
+from slurm.settings import SlurmSettings
 from slurm.step import StepResources
-from sweeps.slurm_settings import SlurmSettings
 from tests.fake_slurm import FakeSlurm
 
 WORDS = ["model=tiny", "trainer=cpu", "test=false", "launcher=slurm", "launcher.cpus_per_task=2"]

@@ -9,6 +9,7 @@ from slurm.current import CurrentJob
 from slurm.notices import Notices
 from slurm.options import SlurmOptions
 from slurm.queue import Queue
+from slurm.settings import SlurmSettings
 from sweeps import orders
 from sweeps.cancel import is_cancelled, mark_cancelled
 from sweeps.job_orders import JobOrders
@@ -16,7 +17,6 @@ from sweeps.jobs import read_jobs, view_jobs
 from sweeps.launch_slurm import SlurmLauncher, WorkerPlan, worker_job
 from sweeps.life_cycle import CANCELLED
 from sweeps.orders import Order
-from sweeps.slurm_settings import SlurmSettings
 from sweeps.study import create_study
 from tests.fake_slurm import FakeSlurm
 from tests.sweeps.conftest import RUN_TRIAL, definition

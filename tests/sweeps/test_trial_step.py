@@ -9,10 +9,10 @@ import pytest
 from nines.files import read_json
 from nines.run_folder import RunFolder, RunStatus
 from nines.run_owner import owns, take_over
+from slurm.settings import SlurmSettings
 from slurm.step import StepResources
 from sweeps import trial_step
 from sweeps.claims import Claim
-from sweeps.slurm_settings import SlurmSettings
 from sweeps.trial import TrialJob
 from sweeps.trial_step import StepTrials
 from tests.sweeps.conftest import REPOSITORY, RUN_TRIAL, wait_until

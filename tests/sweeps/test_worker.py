@@ -154,3 +154,11 @@ def test_a_worker_stops_with_its_launcher(make_sweep, start_worker):
     # This test's process is no worker's launcher but process 1 is never its parent, so it is as if that had ended.
     worker = start_worker(sweep, "--launcher", "1")
     assert worker.wait(30) in (-signal.SIGTERM, 130)
+
+
+def test_a_worker_of_an_array_is_called_by_its_task(make_sweep, start_worker, monkeypatch):
+    for name, value in {"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "3"}.items():
+        monkeypatch.setenv(name, value)
+    sweep = make_sweep(trials=1)
+    start_worker(sweep).wait(60)
+    assert "worker 3 of toy" in (sweep.folder / "worker.log").read_text()

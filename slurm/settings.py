@@ -1,4 +1,4 @@
-"""What the workers of one submission are told of their jobs: written once by the launcher, read by `sweeps.worker`."""
+"""What the batch step of a job is told of it: written where it is submitted, read by a worker or by the supervisor."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from slurm.step import StepResources
 
 @dataclass(frozen=True, kw_only=True)
 class SlurmSettings:
-    """How a worker on SLURM runs its trials.
+    """How a batch step runs its ranks.
 
     Attributes:
-        resources: What the ranks of one trial get of the job.
+        resources: What the ranks of one run or trial get of the job.
         rank_python: The interpreter of the ranks, inside the container where there is one.
-        signal_seconds: How long before the end of the job its trials are asked to save.
+        signal_seconds: How long before the end of the job its ranks are asked to save.
         requeue: Whether the job goes back into the queue when its time is over and work is left.
     """
 

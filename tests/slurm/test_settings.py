@@ -2,7 +2,7 @@ from pathlib import Path
 
 from nines.files import write_json
 from slurm.options import SlurmOptions
-from sweeps.slurm_settings import SlurmSettings
+from slurm.settings import SlurmSettings
 
 
 def test_a_worker_reads_what_the_launcher_wrote(tmp_path: Path) -> None:
