@@ -126,6 +126,7 @@ def _start_here(request: SweepRequest, words: Sequence[str]) -> int:
 
 def _start_on_slurm(request: SweepRequest, words: Sequence[str], *, dry_run: bool) -> int:
     from apps.submission import require_slurm, warn_of_changes
+    from apps.submission_signals import ended_by_signals
     from apps.sweep_checks import open_checked
     from apps.sweep_slurm import plan_workers, print_script, submit
     from sweeps.records import slots_left
@@ -134,13 +135,15 @@ def _start_on_slurm(request: SweepRequest, words: Sequence[str], *, dry_run: boo
     if dry_run:
         return print_script(request, plan)
     require_slurm()
-    warn_of_changes(plan.options)
-    sweep, console = open_checked(request), terminal()
-    if slots_left(sweep.trials(), sweep.definition) == 0:
-        return conclude(sweep, words, console, stopped=False, ended=True)
-    if sweep.definition.question:
-        console.print(sweep.definition.question, style="bold", highlight=False)
-    return submit(sweep, plan, words)
+    with ended_by_signals() as signals:
+        warn_of_changes(plan.options)
+        sweep, console = open_checked(request), terminal()
+        if slots_left(sweep.trials(), sweep.definition) == 0:
+            return conclude(sweep, words, console, stopped=False, ended=True)
+        if sweep.definition.question:
+            console.print(sweep.definition.question, style="bold", highlight=False)
+        with signals.handing_over():
+            return submit(sweep, plan, words)
 
 
 def status(sweep: Sweep) -> int:
@@ -166,6 +169,9 @@ def status(sweep: Sweep) -> int:
         if view.alive:
             say(console, view.line())
     say(console, f"{snapshot.headline(sweep.definition)} · {workers} workers\n{sweep.folder}{elsewhere(sweep)}")
+    nobody = workers == 0 and not any(view.alive for view in jobs)
+    if nobody and any(row.state == "interrupted" for row in snapshot.rows):
+        say(console, "nobody works on it: the `nines sweep …` that started it goes on with the interrupted trials")
     return 0
 
 

@@ -117,7 +117,9 @@ def _pause(claim: Claim | None, jobs: Jobs | None) -> str:
     state = jobs.state(claim) if jobs is not None and claim.job else None
     if state is JobState.PENDING:
         return f"its job {claim.job} waits in the queue, and continues it"
-    return gone if state is not None and state.over else ""
+    if claim.job and state is not None and state.over:
+        return f"its job {claim.job} is over; the next start of the sweep continues it"
+    return ""
 
 
 def trial_name(record: TrialRecord) -> str:

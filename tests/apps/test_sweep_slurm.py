@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from apps.cli import main
+from sweeps.claims import Claim
 from sweeps.definition import SweepDefinition
 from sweeps.jobs import read_jobs
 from sweeps.life_cycle import finish, take
 from sweeps.outcome import Outcome
+from sweeps.records import _jobs_of_this_machine
 from sweeps.study import create_study, open_study
 from tests.fake_slurm import FakeSlurm
 
@@ -128,6 +130,25 @@ def test_status_shows_the_queue_and_cancel_empties_it(
     assert main(["sweep", "cancel", f"folder={folder}"]) == 0
     assert {job.state for job in slurm.jobs.values()} == {"COMPLETED", "CANCELLED"}
     assert "is cancelled" in capsys.readouterr().out
+
+
+def test_status_shows_the_trial_of_a_cancelled_job_as_interrupted_and_what_goes_on_with_it(
+    slurm: FakeSlurm, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweeps.liveness.available", lambda: True)
+    _jobs_of_this_machine.cache_clear()
+    main(["sweep", *WORDS])
+    slurm.set("7", "RUNNING")
+    folder = folder_of(tmp_path)
+    take(open_study(folder), Claim.mine(job="7_0"))
+    slurm.set("7", "CANCELLED")
+    capsys.readouterr()
+    assert main(["sweep", "status", f"folder={folder}"]) == 0
+    out = capsys.readouterr().out
+    assert "interrupted" in out
+    assert "its job 7_0 is over" in out
+    assert "nobody works on it: the `nines sweep …` that started it goes on" in out
+    _jobs_of_this_machine.cache_clear()
 
 
 def test_status_and_cancel_on_a_machine_without_slurm_say_so(
