@@ -1,4 +1,4 @@
-"""The parser of a command: argparse, with the mistakes of the user in one line."""
+"""The parser of a command: argparse with mistakes in one line, and options that several commands have."""
 
 from __future__ import annotations
 
@@ -35,3 +35,9 @@ class CommandParser(argparse.ArgumentParser):
         options = [name for action in self.added for name in action.option_strings if name.startswith("--")]
         hint = f"; {nearest(unknown.split('=')[0], options)}" if found else ""
         raise UserError(f"{message}{hint} (see `{self.prog} --help`)")
+
+
+def add_address(parser: argparse.ArgumentParser, *, host: str, port: int) -> None:
+    """Add `--port` and `--host` of a command that serves pages, with their defaults."""
+    parser.add_argument("--port", type=int, default=port, help="port to listen on (default: %(default)s)")
+    parser.add_argument("--host", default=host, help="address to listen on (default: %(default)s)")

@@ -10,6 +10,7 @@ from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+from apps.command_parser import add_address
 from nines.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,12 +21,12 @@ EXAMPLES = """examples:
   nines dashboard sweep=clipping                     a sweep, by the words that started it
   nines dashboard folder=runs/sweep/quick-1a2b3c4d   the sweep in that folder
   nines dashboard storage=postgresql://me@host/db    every sweep of a storage
-  nines dashboard name=quick storage=postgresql://me@host/db"""
+  nines dashboard name=quick storage=postgresql://me@host/db
+  nines dashboard --port 0                           on a port that is free"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the words that name a sweep, and the address."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     parser.add_argument(
         "words",
@@ -33,8 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="key=value",
         help="what names the sweep, as for `nines sweep status`; storage= alone shows all of a storage",
     )
-    parser.add_argument("--port", type=int, default=8080, help="port to listen on, 0 for a free one (default: 8080)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add_address(parser, host="127.0.0.1", port=8080)
 
 
 def run(arguments: argparse.Namespace) -> int:

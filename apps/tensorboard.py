@@ -9,6 +9,7 @@ import socket
 import sys
 from pathlib import Path
 
+from apps.command_parser import add_address
 from apps.folders import read_target, sweep_folder
 from nines.errors import UserError
 
@@ -23,7 +24,6 @@ EXAMPLES = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the target and the address."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EXAMPLES
     parser.add_argument(
         "target",
@@ -31,8 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="sweep=NAME | FOLDER | runs=FOLDER",
         help="a sweep by name, or any folder that holds runs (default: everything below runs/)",
     )
-    parser.add_argument("--port", type=int, default=6006, help="port to listen on (default: %(default)s)")
-    parser.add_argument("--host", default="localhost", help="address to listen on (default: %(default)s)")
+    add_address(parser, host="localhost", port=6006)
     parser.add_argument("--dry-run", action="store_true", help="print the command and start nothing")
 
 
