@@ -4,9 +4,12 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from tests.trainings import fork, wait_for
+from lightning.pytorch.utilities import rank_zero_only
+
+from tests.trainings import fork, train_small, wait_for
 
 
 def free_port() -> int:
@@ -51,3 +54,13 @@ def run_ranks(task: Callable[[int], int | None], *, ranks: int = 2, timeout: flo
                 os.kill(child, signal.SIGKILL)
         time.sleep(0.02)
     return [codes[rank] for rank in range(ranks)]
+
+
+def train_on_ranks(folder: Path, overrides: Sequence[str], *, ranks: int = 2) -> None:
+    """Train `tests.trainings.SMALL` with `overrides` on ranks of this machine; all have to end well."""
+
+    def train(rank: int) -> None:
+        rank_zero_only.rank = rank  # a fresh process reads it from the environment while it imports Lightning
+        train_small(folder, overrides)
+
+    assert run_ranks(train, ranks=ranks) == [0] * ranks

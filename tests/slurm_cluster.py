@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -105,6 +106,20 @@ class SlurmCluster:
             name, state = line.split()
             if state.rstrip("*").startswith(("down", "drain")):
                 self.run("scontrol", "update", f"nodename={name}", "state=resume", check=False)
+
+
+def nines(*words: str) -> str:
+    """What the command line prints on standard output; it has to succeed."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "apps.cli", *words],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
 
 
 def wait_until(holds: Callable[[], bool], *, seconds: float = JOB_SECONDS, what: str = "") -> None:

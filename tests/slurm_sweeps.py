@@ -16,10 +16,12 @@ from sweeps.records import results, slots_left
 from sweeps.study import Sweep, create_study, open_study
 from sweeps.trial import TrialRecord
 from tests.slurm_cluster import SlurmCluster, wait_until
-from tests.slurm_training import Step, steps_of
+from tests.slurm_training import Save, Step, saves_of, steps_of
 from tests.sweeps.conftest import definition
 
 RUN_TRIAL = "tests.slurm_training:run_trial"
+# At this step of a trial something happens to its job.
+STRUCK_STEP = 5
 
 
 @dataclasses.dataclass
@@ -56,6 +58,10 @@ class SlurmSweep:
     def steps(self, number: int = 0) -> list[Step]:
         """What trial `number` has done so far."""
         return steps_of(self.sweep.folder / "trials" / f"{number:04d}")
+
+    def saves(self, number: int = 0) -> list[Save]:
+        """The checkpoints that trial `number` has written so far."""
+        return saves_of(self.sweep.folder / "trials" / f"{number:04d}")
 
     def wait_for_step(self, step: int, number: int = 0) -> None:
         """Wait until trial `number` has done so many steps."""
@@ -118,6 +124,29 @@ def assert_went_on(steps: list[Step], total: int) -> None:
             assert after.step == before.step + 1
         else:
             assert after.step in (before.step, before.step + 1)
+
+
+def assert_went_on_from_signals(sweep: SlurmSweep, total: int, cause: str) -> None:
+    """Trial 0 wrote checkpoints for signals alone, and each further attempt went on at the step after the last of them.
+
+    Args:
+        sweep: Whose trials have `save` above `total`.
+        total: Steps of a trial.
+        cause: The signal that asked for the first checkpoint.
+    """
+    steps, saves = sweep.steps(), sweep.saves()
+    assert {step.step for step in steps} == set(range(1, total + 1))
+    attempts = [list(group) for _, group in itertools.groupby(steps, key=lambda step: (step.pid, step.restarts))]
+    assert len(attempts) > 1, "the trial was never interrupted"
+    assert saves, "no signal led to a checkpoint"
+    assert saves[0].cause == cause
+    assert saves[0].step >= STRUCK_STEP
+    assert "" not in {save.cause for save in saves}
+    for before, after in itertools.pairwise(attempts):
+        last = [save for save in saves if (save.pid, save.restarts) == (before[0].pid, before[0].restarts)][-1]
+        assert after[0].step == last.step + 1
+    for attempt in attempts:
+        assert [step.step for step in attempt] == list(range(attempt[0].step, attempt[-1].step + 1))
 
 
 def assert_completed_once(rows: list[TrialRecord], trials: int) -> None:

@@ -1,6 +1,7 @@
-"""A training in milliseconds for tests on SLURM: saves each step, obeys stop requests and owners as a real one does.
+"""A training in milliseconds for tests on SLURM: obeys stop requests and owners as a real one does.
 
-Overrides: `x` (best at 0.3), `steps`, `pause` (seconds a step).
+Overrides: `x` (best at 0.3), `steps`, `pause` (seconds a step), `save` (steps from one checkpoint to the next; each
+when not given). Where `save` is larger than `steps`, it saves when a signal asks for it and at no other time.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from nines.stop_requests import Stop
 from sweeps.trial import TrialJob
 
 STEPS = "steps.txt"
+SAVES = "saves.txt"
 
 
 class Interrupted(NinesError):
@@ -42,12 +44,23 @@ class Step:
     time: float
 
 
+@dataclasses.dataclass(frozen=True)
+class Save:
+    """One checkpoint: after which step, by whom, in which start of the job, and which signal asked ("" for none)."""
+
+    step: int
+    pid: int
+    restarts: int
+    cause: str
+
+
 def run_trial(job: TrialJob) -> None:
     """Train; see the module."""
     options = dict(text.split("=", 1) for text in job.overrides)
     folder = RunFolder(job.folder)
     checkpoint = job.folder / "checkpoint.json"
     x, total = float(options["x"]), int(options.get("steps", "3"))
+    every = int(options.get("save", "1"))
     value, step = 0.0, 0
     if checkpoint.exists():
         saved = read_json(checkpoint)
@@ -60,9 +73,14 @@ def run_trial(job: TrialJob) -> None:
         value += (1 - (x - 0.3) ** 2) / total
         with (job.folder / STEPS).open("a", encoding="utf-8") as file:
             file.write(_line(step))
-        write_json(checkpoint, {"value": value, "step": step})
+        asked = stop_requests.take()
+        if asked is not None or step % every == 0:
+            write_json(checkpoint, {"value": value, "step": step})
+            with (job.folder / SAVES).open("a", encoding="utf-8") as file:
+                cause = stop_requests.cause() if asked is not None else "-"
+                file.write(f"{step} {os.getpid()} {_restarts()} {cause}\n")
         RunStatus("running", step=step, total_steps=total, objective=value, best_objective=value).write(folder)
-        if stop_requests.take() is Stop.END:
+        if asked is Stop.END:
             message = f"stopped by {stop_requests.cause()} at step {step}"
             RunStatus("interrupted", step=step, message=message).write(folder)
             raise Interrupted(message)
@@ -71,9 +89,12 @@ def run_trial(job: TrialJob) -> None:
 
 
 def _line(step: int) -> str:
-    restarts = os.environ.get("SLURM_RESTART_COUNT") or "0"
     job = job_name(os.environ) or "-"
-    return f"{step} {os.getpid()} {job} {restarts} {socket.gethostname()} {time.time()}\n"
+    return f"{step} {os.getpid()} {job} {_restarts()} {socket.gethostname()} {time.time()}\n"
+
+
+def _restarts() -> str:
+    return os.environ.get("SLURM_RESTART_COUNT") or "0"
 
 
 def job_name(environ: Mapping[str, str]) -> str:
@@ -94,6 +115,15 @@ def steps_of(folder: Path) -> list[Step]:
     ]
 
 
+def saves_of(folder: Path) -> list[Save]:
+    """The checkpoints that a run wrote, over all its attempts, in their order."""
+    path = folder / SAVES
+    if not path.exists():
+        return []
+    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+    return [Save(int(step), int(pid), int(restarts), cause.strip("-")) for step, pid, restarts, cause in lines]
+
+
 class RankNodes:
     """A callback of real trainings: each rank writes down where it ran. Made lazily, for Lightning is heavy."""
 
@@ -108,3 +138,16 @@ class RankNodes:
                 )
 
         return Written()
+
+
+class Pace:
+    """A callback of real trainings: a fifth of a second a step, so that something can happen meanwhile."""
+
+    def __new__(cls) -> Any:
+        import lightning as L
+
+        class Paced(L.Callback):
+            def on_train_batch_start(self, *arguments: Any) -> None:
+                time.sleep(0.2)
+
+        return Paced()

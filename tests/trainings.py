@@ -12,6 +12,7 @@ import lightning as L
 import torch
 
 from lightning_modules.checkpoint_io import read_checkpoint
+from nines.files import read_json
 from nines.run_folder import RunFolder
 
 SMALL = (
@@ -100,6 +101,12 @@ def assert_same_to_the_bit(folder: Path, other: Path) -> None:
     expected, found = weights(folder), weights(other)
     assert expected.keys() == found.keys()
     assert [name for name in expected if not torch.equal(expected[name], found[name])] == []
+
+
+def metrics_of(folder: Path) -> dict[str, float]:
+    """The final metrics of a run, without those that have no value."""
+    metrics: dict[str, float] = read_json(RunFolder(folder).metrics)["metrics"]
+    return {name: value for name, value in metrics.items() if value == value}
 
 
 def contents(folder: Path) -> dict[Path, bytes]:

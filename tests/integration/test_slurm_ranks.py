@@ -6,22 +6,23 @@ import json
 from pathlib import Path
 
 import pytest
-from lightning.pytorch.utilities import rank_zero_only
 
 from slurm.options import SlurmOptions
 from sweeps.launch_slurm import WorkerPlan
 from sweeps.study import create_study
-from tests.distributed import run_ranks
+from tests.distributed import train_on_ranks
 from tests.slurm_cluster import SlurmCluster
 from tests.slurm_sweeps import SlurmSweep
 from tests.sweeps.conftest import definition
-from tests.trainings import SMALL, train_small
+from tests.trainings import SMALL, metrics_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 WHERE = "+callbacks.where._target_=tests.slurm_training.RankNodes"
 # Four batches of eight rows for each of two ranks.
 SHORT = [*SMALL, "datamodule.limit_rows=64", "trainer.max_epochs=1", "callbacks.checkpoints.every_n_steps=2", WHERE]
+# What the sweep adds to the configuration of its trial.
+OF_THE_TRIAL = ["module.optimizer.lr=0.001", "seed=0", "objective=valid/auroc", "objective_mode=max"]
 
 
 def sweep_of_ranks(cluster: SlurmCluster, folder: Path, *overrides: str) -> SlurmSweep:
@@ -61,27 +62,15 @@ def test_ddp_over_two_nodes_gives_the_metrics_of_two_ranks_on_one(cluster: Slurm
     assert [rank["world"] for rank in ranks] == [2, 2]
     if cluster.lab is not None:
         assert [rank["node"] for rank in ranks] == ["node1", "node2"]
-    fixed = ["module.optimizer.lr=0.001", "seed=0", "objective=valid/auroc", "objective_mode=max"]
-    overrides = [*SHORT[len(SMALL) :], *ddp, "trainer.devices=2", *fixed]
-
-    def train(rank: int) -> None:
-        rank_zero_only.rank = rank  # a fresh process reads it from the environment while it imports Lightning
-        train_small(tmp_path / "local", overrides)
-
-    assert run_ranks(train) == [0, 0]
-    expected = json.loads((tmp_path / "local" / "metrics.json").read_text(encoding="utf-8"))["metrics"]
-    assert rows[0].metrics == {name: value for name, value in expected.items() if value == value}
+    train_on_ranks(tmp_path / "local", [*SHORT[len(SMALL) :], *ddp, "trainer.devices=2", *OF_THE_TRIAL])
+    assert rows[0].metrics == metrics_of(tmp_path / "local")
 
 
 def test_deepspeed_over_two_nodes_trains_one_trial(cluster: SlurmCluster, tmp_path: Path) -> None:
-    """Covers: two-node DeepSpeed ranks under srun; the checkpoint is a folder with a part of each rank."""
+    """Covers: two-node DeepSpeed ranks under srun; a checkpoint of both; metrics equal to those of two local ranks."""
     pytest.importorskip("deepspeed")
-    sweep = sweep_of_ranks(
-        cluster,
-        tmp_path / "deepspeed",
-        *("trainer=deepspeed_zero2", "trainer.accelerator=cpu", "trainer.precision=32-true"),
-        *("trainer.devices=1", "trainer.num_nodes=2", "clipping=norm"),
-    )
+    zero2 = ("trainer=deepspeed_zero2", "trainer.accelerator=cpu", "trainer.precision=32-true", "clipping=norm")
+    sweep = sweep_of_ranks(cluster, tmp_path / "deepspeed", *zero2, "trainer.devices=1", "trainer.num_nodes=2")
     sweep.submit()
     rows = sweep.wait_until_finished(seconds=180)
     assert [row.state for row in rows] == ["completed"], f"{rows[0].reason}: {rows[0].log_tail}"
@@ -91,3 +80,5 @@ def test_deepspeed_over_two_nodes_trains_one_trial(cluster: SlurmCluster, tmp_pa
     parts = {path.name for path in last.rglob("*optim_states.pt")}
     assert {name for name in parts if "rank_0" in name}
     assert {name for name in parts if "rank_1" in name}
+    train_on_ranks(tmp_path / "local", [*SHORT[len(SMALL) :], *zero2, "trainer.devices=2", *OF_THE_TRIAL])
+    assert rows[0].metrics == metrics_of(tmp_path / "local")
