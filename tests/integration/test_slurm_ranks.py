@@ -51,6 +51,7 @@ def ranks_of(folder: Path) -> list[dict[str, object]]:
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("rank-*.json"))]
 
 
+@pytest.mark.long  # test_slurm_train.py compares two nodes with two local ranks each time
 def test_ddp_over_two_nodes_gives_the_metrics_of_two_ranks_on_one(cluster: SlurmCluster, tmp_path: Path) -> None:
     """Covers: two-node DDP ranks under srun, one trial for both; equal to the last bit to ranks started by torchrun."""
     ddp = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.precision=32-true")

@@ -16,10 +16,10 @@ from tests.trainings import SMALL, assert_same_to_the_bit, metrics_of, run_in_ch
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 LONG = [*SMALL, "trainer.max_epochs=6", "callbacks.checkpoints.every_n_steps=5"]
-# Of two ranks and some 70 steps; validates, and so saves, at the end alone.
+# Of two ranks and some 50 steps; validates, and so saves, at the end alone.
 SLOW_DDP = [
     *("trainer=ddp", "trainer.accelerator=cpu", "trainer.precision=32-true"),
-    *("trainer.max_epochs=12", "trainer.check_val_every_n_epoch=12", "callbacks.checkpoints.every_n_steps=null"),
+    *("trainer.max_epochs=9", "trainer.check_val_every_n_epoch=9", "callbacks.checkpoints.every_n_steps=null"),
 ]
 LAUNCHER = ["launcher=slurm", "launcher.cpus_per_task=1", "launcher.signal_seconds=30", "launcher.time='00:10:00'"]
 
