@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps.checkout import Checkout, check_clean
-from nines.errors import SchedulerError
+from apps.submission_signals import end_quietly
+from nines.errors import UserError
 from slurm.commands import available
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ def require_slurm() -> None:
     """Say that this machine cannot submit, before anything is prepared or written.
 
     Raises:
-        SchedulerError: SLURM's commands are not on the PATH.
+        UserError: SLURM's commands are not on the PATH.
     """
     if not available():
-        raise SchedulerError(
+        raise UserError(
             "launcher=slurm: sbatch and squeue are not on the PATH; submit from a machine of the cluster, or see the "
             "script with --dry-run"
         )
@@ -38,7 +39,7 @@ def check_and_prepare(overrides: Sequence[str], *, config_dir: Path | None) -> N
         ConfigError: It does not compose, or does not fit the classes.
         WeightsError, DataError, StorageError: What it needs cannot be made.
     """
-    with multiprocessing.get_context("fork").Pool(1) as pool:
+    with multiprocessing.get_context("fork").Pool(1, initializer=end_quietly) as pool:
         pool.apply(_check_and_prepare, (overrides, config_dir))
 
 

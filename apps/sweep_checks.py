@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from apps.preparation import prepare
 from apps.printed_commands import printed
+from apps.submission_signals import end_quietly
 from nines.errors import ConfigError, NinesError
 from sweeps.definition import SweepDefinition
 
@@ -50,7 +51,7 @@ def check_and_prepare(
         for values in definition.space.examples()
     ]
     # Without threads in this process a fork is safe; the checking process ends with all that it imported.
-    with multiprocessing.get_context("fork").Pool(1) as pool:
+    with multiprocessing.get_context("fork").Pool(1, initializer=end_quietly) as pool:
         problem = pool.apply(first_problem, (jobs,)) if check else None
         if problem is not None:
             raise ConfigError(problem)

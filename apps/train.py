@@ -103,17 +103,20 @@ def _submit(
 ) -> int:
     """Hand the run to SLURM, after its configuration was checked and what it needs lies in the caches."""
     from apps.submission import check_and_prepare, require_slurm, warn_of_changes
+    from apps.submission_signals import ended_by_signals
     from apps.train_slurm import RunJob, is_there, print_script, submit
 
     job = RunJob.of(config, folder, launcher, overrides=arguments.overrides, config_dir=arguments.config_dir)
     if arguments.dry_run:
         return print_script(job)
     require_slurm()
-    if is_there(job):
-        return 0
-    warn_of_changes(launcher)
-    check_and_prepare(overrides, config_dir=arguments.config_dir)
-    return submit(job)
+    with ended_by_signals() as signals:
+        if is_there(job):
+            return 0
+        warn_of_changes(launcher)
+        check_and_prepare(overrides, config_dir=arguments.config_dir)
+        with signals.handing_over():
+            return submit(job)
 
 
 def _speaks() -> bool:

@@ -170,7 +170,7 @@ def test_a_machine_without_slurm_cannot_submit_and_nothing_is_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("apps.submission.available", lambda: False)
-    assert main(["sweep", *WORDS]) == 1
+    assert main(["sweep", *WORDS]) == 2
     assert "sbatch and squeue are not on the PATH" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
