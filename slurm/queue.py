@@ -11,6 +11,7 @@ from dataclasses import replace
 from nines.errors import ConfigError, SchedulerError
 from slurm.commands import CommandRunner, Finished, SystemCommands
 from slurm.job_state import JobInfo, JobState, state_of
+from slurm.rejections import rejection
 from slurm.submission import submission_environment
 from slurm.time_limits import seconds_of
 
@@ -63,14 +64,15 @@ class Queue:
         """Submit a batch script and return the job's id.
 
         Raises:
-            SchedulerError: SLURM refused it, or did not answer; then the job may be in the queue all the same.
+            JobRejected: SLURM refuses what the script asks for.
+            SchedulerError: SLURM did not take it, or did not answer; then the job may be in the queue all the same.
         """
         environment = submission_environment(script, os.environ)
         finished = self.runner(("sbatch", "--parsable"), stdin=script, environment=environment)
         lines = finished.output.strip().splitlines()
         match = SUBMITTED.fullmatch(lines[-1].strip()) if lines else None
         if finished.code != 0 or match is None:
-            raise SchedulerError(f"SLURM did not take the job: {finished.complaint.removeprefix('sbatch: error: ')}")
+            raise rejection(script, finished, self.runner)
         return match[1]
 
     def look(self, ids: Iterable[str]) -> dict[str, JobInfo]:

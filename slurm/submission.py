@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import itertools
 import re
+import shlex
 from collections.abc import Mapping
 
-DIRECTIVE = re.compile(r"#SBATCH --([a-z-]+)")
+DIRECTIVE = re.compile(r"#SBATCH --([a-z-]+)(?:=(.*))?")
 # sbatch's variable is not the option's name for these.
 VARIABLES = {"time": "TIMELIMIT", "array": "ARRAY_INX", "comment": "COMMENT", "mem": "MEM_PER_NODE"}
 # Which cluster, and where its configuration lies: they are about the machine, not about the job around.
 KEPT = frozenset({"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_TIME_FORMAT"})
+
+
+def directives(script: str) -> dict[str, str]:
+    """The options that a batch script gives to sbatch, without dashes, with their values ("" for a mere switch)."""
+    # sbatch stops to look at the first line that is a command.
+    head = itertools.takewhile(lambda line: not line or line.startswith("#"), script.splitlines())
+    found = [match for line in head if (match := DIRECTIVE.match(line))]
+    return {match[1]: " ".join(shlex.split(match[2] or "")) for match in found}
 
 
 def submission_environment(script: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -22,9 +31,7 @@ def submission_environment(script: str, environ: Mapping[str, str]) -> dict[str,
 
     An SBATCH_* variable stays when the script says nothing of its option: that is how clusters set site defaults.
     """
-    # sbatch stops to look at the first line that is a command.
-    head = itertools.takewhile(lambda line: not line or line.startswith("#"), script.splitlines())
-    options = [match[1] for line in head if (match := DIRECTIVE.match(line))]
+    options = directives(script)
     overruling = {f"SBATCH_{VARIABLES.get(option, option.upper().replace('-', '_'))}" for option in options}
     # `--requeue` and `--no-requeue` overrule each other; so do the ways to say how much memory.
     if "requeue" in options or "no-requeue" in options:
