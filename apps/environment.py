@@ -13,7 +13,7 @@ from typing import Any
 
 from apps.checkout import Checkout
 from apps.redaction import redacted_difference
-from nines.files import write_json, write_text
+from nines.files import read_json, write_json, write_text
 from nines.run_folder import RunFolder
 
 RECORDED_PACKAGES = (
@@ -41,16 +41,32 @@ SECRET_VALUE = re.compile(r"://[^/\s]*:[^/\s]*@|password", re.IGNORECASE)
 def record_environment(folder: RunFolder, *, seed: int, threads: int) -> None:
     """Write `environment.json`, and `environment.diff` when the checkout differs from its commit, into `folder`.
 
+    The file says what the newest attempt runs with. A run that goes on keeps there, under `former`, what its attempts
+    before ran with, oldest first; one that runs as before (the same job, restarted, too) adds none.
     The difference holds new code too, and no passwords; what was too large is named at its end.
     """
     checkout = Checkout.holding(Path(__file__))
-    write_json(folder.environment, describe_environment(seed=seed, threads=threads, checkout=checkout))
+    found = describe_environment(seed=seed, threads=threads, checkout=checkout)
+    write_json(folder.environment, {**found, "former": _former(folder, found)})
     difference = folder.path / DIFFERENCE
     if checkout.dirty:
         left_out = "".join(f"(left out: {name}, new and large)\n" for name in checkout.left_out)
         write_text(difference, redacted_difference(checkout.difference + checkout.additions) + left_out)
     else:
         difference.unlink(missing_ok=True)
+
+
+def _former(folder: RunFolder, now: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if not (folder.last.exists() and folder.environment.exists()):  # without a checkpoint nothing of before is used
+        return []
+    before = read_json(folder.environment)
+    former: list[dict[str, Any]] = before.pop("former", [])
+    return former if _lasting(before) == _lasting(now) else [*former, before]
+
+
+def _lasting(environment: Mapping[str, Any]) -> dict[str, Any]:
+    """What does not change from one start of a job to its next."""
+    return {key: value for key, value in environment.items() if key != "slurm"}
 
 
 def describe_environment(*, seed: int, threads: int, checkout: Checkout | None = None) -> dict[str, Any]:

@@ -118,3 +118,28 @@ def test_slurm_variables_are_kept_without_anything_that_may_be_a_secret() -> Non
         "HOME": "/root",
     }
     assert slurm_variables(environment) == {"SLURM_JOB_ID": "12", "SLURM_JOB_NODELIST": "node[1-2]"}
+
+
+def test_a_resumed_run_keeps_the_commits_of_its_former_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commits = iter(["a", "a", "b", "c"])
+
+    def describe(**_: object) -> dict[str, object]:
+        return {"commit": next(commits), "seed": 0, "slurm": {"SLURM_JOB_ID": "7"}}
+
+    monkeypatch.setattr(apps.environment, "describe_environment", describe)
+    folder = RunFolder(tmp_path)
+
+    def recorded() -> tuple[str, list[str]]:
+        record_environment(folder, seed=0, threads=1)
+        found = json.loads(folder.environment.read_text())
+        return found["commit"], [one["commit"] for one in found["former"]]
+
+    assert recorded() == ("a", [])
+    folder.checkpoints.mkdir()
+    folder.last.touch()
+    assert recorded() == ("a", [])
+    assert recorded() == ("b", ["a"])
+    assert recorded() == ("c", ["a", "b"])
+    folder.last.unlink()
+    commits = iter(["d"])
+    assert recorded() == ("d", [])
