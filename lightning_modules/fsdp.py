@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from lightning.pytorch.strategies import ModelParallelStrategy
+from torch import nn
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
 from lightning_modules.fsdp2_checkpoints import FSDP2Checkpoints
-from nines.models.classifier import PairClassifier
 
 
 class FullySharded(FSDP2Checkpoints):
@@ -31,18 +32,27 @@ class FullySharded(FSDP2Checkpoints):
         super().setup_environment()
 
 
-def shard(model: PairClassifier, strategy: ModelParallelStrategy) -> None:
-    """Share out `model` over the ranks, layer by layer, so that one layer at a time is whole; once only.
+class Wrapped(Protocol):
+    """What a module says of itself to be shared out piece by piece."""
 
-    The last layer belongs to the outermost group, with the head: `PairClassifier` computes it piece by piece, past the
-    call by which `fully_shard` would gather it.
-    """
+    def whole_parts(self) -> Sequence[nn.Module]:
+        """Parts that are called as such, in the order of the forward pass: each is whole only while it computes.
+
+        Whatever lies in none of them is whole from the first call of the module to its last.
+        """
+
+    def entry_points(self) -> Sequence[str]:
+        """Names of the methods, besides `forward`, by which a computation begins."""
+
+
+def shard(model: nn.Module, strategy: ModelParallelStrategy) -> None:
+    """Share out `model`, which is `Wrapped`, over the ranks, so that one of its parts at a time is whole; once only."""
     if isinstance(model, FSDPModule):
         return
+    wrapped: Any = model  # torch's class is given at run time, so no type says both
     mesh: Any = strategy.device_mesh["data_parallel"]
-    encoder: Any = model.encoder
-    for part in (encoder.embeddings, *model.layers[:-1]):
+    for part in wrapped.whole_parts():
         fully_shard(part, mesh=mesh)
     fully_shard(model, mesh=mesh)
-    for method in ("sample_logits", "trunk"):
+    for method in wrapped.entry_points():
         register_fsdp_forward_method(model, method)

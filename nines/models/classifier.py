@@ -155,6 +155,17 @@ class PairClassifier(nn.Module):
         """The encoder's layers, from the input upwards."""
         return list(find_layers(self.encoder)[1])
 
+    def whole_parts(self) -> list[nn.Module]:
+        """What a strategy that shares parameters out may gather by itself: embeddings and all layers but the last.
+
+        The last one belongs to the outermost group, with the head: it is computed piece by piece, past its `forward`.
+        """
+        return [self.encoder.get_submodule("embeddings"), *self.layers[:-1]]
+
+    def entry_points(self) -> tuple[str, ...]:
+        """Methods besides `forward` by which a computation begins."""
+        return ("sample_logits", "trunk")
+
     def depth_of(self, parameter_name: str) -> int:
         """How far above the input a parameter lies: 0 embeddings, 1 … L layers, L + 1 head. A prefix does not matter.
 
