@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lightning_modules.deepspeed_checkpoints import DeepSpeedCheckpoints
+from lightning_modules.deepspeed_inputs import PartitionedLoading, WholeInputs
 from nines.clipping.base import ClipResult
 from nines.errors import CapabilityError, ConfigError
 
@@ -160,7 +161,7 @@ class DeepSpeed(DeepSpeedCheckpoints):
         from transformers.integrations.deepspeed import set_hf_deepspeed_config
 
         announce: Any = set_hf_deepspeed_config  # untyped in transformers
-        partitioning = _PartitionedLoading(self.settings)
+        partitioning = PartitionedLoading(self.settings)
         announce(partitioning)  # transformers keeps a weak reference, so it ends with this context
         yield
         del partitioning
@@ -256,25 +257,3 @@ class DeepSpeed(DeepSpeedCheckpoints):
             return parameter.grad
         gradient: Tensor | None = safe_get_full_grad(parameter)
         return gradient
-
-
-class WholeInputs(DeepSpeedPrecision):
-    """Lets batches be as they are: a model casts what it multiplies, and row weights stay in float32."""
-
-    def convert_input(self, data: Any) -> Any:
-        """`data`."""
-        return data
-
-
-class _PartitionedLoading:
-    """What transformers looks for to share parameters out while it loads them.
-
-    Its own `HfDeepSpeedConfig` says the same, and needs accelerate for it.
-    """
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        self.config = config
-
-    def is_zero3(self) -> bool:
-        """Whether the parameters are shared out."""
-        return True

@@ -1,4 +1,4 @@
-"""`lightning_modules.deepspeed_universal` reaches into DeepSpeed: what it needs there, and in which version it was seen.
+"""`lightning_modules.deepspeed_universal` reaches into DeepSpeed: what it needs there, seen in one version.
 
 Whoever raises the version runs the slow tests that go on with other numbers of ranks, and then changes `SEEN` here.
 """
