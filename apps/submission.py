@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +13,14 @@ from apps.checkout import Checkout, check_clean
 from apps.submission_signals import end_quietly
 from nines.errors import UserError
 from slurm.commands import available
+from slurm.queue import JobState, Queue
+from slurm.rejections import never_starts, no_node_has
 
 if TYPE_CHECKING:
     from slurm.options import SlurmOptions
+
+# How long a submission waits to be told why its job waits.
+REASON_SECONDS = 2.0
 
 
 def require_slurm() -> None:
@@ -54,6 +60,39 @@ def _check_and_prepare(overrides: Sequence[str], config_dir: Path | None) -> Non
     validate(config)
     # The outputs of frozen layers are left to the run: this may be a machine where nobody is to compute.
     prepare_run(config, trunk=False)
+
+
+def warn_of_python(options: SlurmOptions) -> None:
+    """One line on standard error when the job's interpreter is not here; the nodes may have it all the same."""
+    if options.python is not None and Path(options.python).is_absolute() and not Path(options.python).exists():
+        print(
+            f"warning: launcher.python = {options.python} does not exist on this machine; where the nodes lack it, "
+            "too, the job fails at once",
+            file=sys.stderr,
+        )
+
+
+def warn_of_waiting(job: str, script: str, *, queue: Queue | None = None) -> None:
+    """One line on standard error when SLURM took a job that it can never start as it is.
+
+    Args:
+        job: Its id.
+        script: What was submitted.
+        queue: The scheduler.
+    """
+    queue = Queue.asking_once() if queue is None else queue
+    end = time.monotonic() + REASON_SECONDS
+    # SLURM gives a reason only once it has tried to start the job.
+    while (found := queue.look([job])[job]).state is JobState.PENDING and not found.reason:
+        if time.monotonic() >= end:
+            return
+        time.sleep(REASON_SECONDS / 5)
+    if found.state is JobState.PENDING and never_starts(found.reason):
+        print(
+            f"warning: job {job} waits, and may do so for ever ({found.reason}): {no_node_has(script, queue.runner)}; "
+            f"`scancel {job}` withdraws it",
+            file=sys.stderr,
+        )
 
 
 def warn_of_changes(options: SlurmOptions) -> None:

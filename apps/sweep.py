@@ -125,7 +125,7 @@ def _start_here(request: SweepRequest, words: Sequence[str]) -> int:
 
 
 def _start_on_slurm(request: SweepRequest, words: Sequence[str], *, dry_run: bool) -> int:
-    from apps.submission import require_slurm, warn_of_changes
+    from apps.submission import require_slurm, warn_of_changes, warn_of_python
     from apps.submission_signals import ended_by_signals
     from apps.sweep_checks import open_checked
     from apps.sweep_slurm import plan_workers, print_script, submit
@@ -137,8 +137,10 @@ def _start_on_slurm(request: SweepRequest, words: Sequence[str], *, dry_run: boo
     require_slurm()
     with ended_by_signals() as signals:
         warn_of_changes(plan.options)
+        warn_of_python(plan.options)
         sweep, console = open_checked(request), terminal()
         if slots_left(sweep.trials(), sweep.definition) == 0:
+            say(console, "every trial is done, so no job was submitted")
             return conclude(sweep, words, console, stopped=False, ended=True)
         if sweep.definition.question:
             console.print(sweep.definition.question, style="bold", highlight=False)
@@ -168,7 +170,11 @@ def status(sweep: Sweep) -> int:
     for view in jobs:
         if view.alive:
             say(console, view.line())
-    say(console, f"{snapshot.headline(sweep.definition)} · {workers} workers\n{sweep.folder}{elsewhere(sweep)}")
+        # What a worker died of matters while somebody has to do its work.
+        if snapshot.finished < snapshot.total and (line := view.failure_line(sweep.folder / "workers")) is not None:
+            say(console, line)
+    at_work = "1 worker" if workers == 1 else f"{workers} workers"
+    say(console, f"{snapshot.headline(sweep.definition)} · {at_work}\n{sweep.folder}{elsewhere(sweep)}")
     nobody = workers == 0 and not any(view.alive for view in jobs)
     if nobody and any(row.state == "interrupted" for row in snapshot.rows):
         say(console, "nobody works on it: the `nines sweep …` that started it goes on with the interrupted trials")
@@ -203,7 +209,14 @@ def cancel(sweep: Sweep) -> int:
         0 when all have stopped, 1 when some have not yet.
     """
     from sweeps.cancel import cancel as stop_workers
+    from sweeps.cancel import live_workers
+    from sweeps.jobs import looking_queue, view_jobs
+    from sweeps.records import slots_left
 
+    done = slots_left(sweep.trials(), sweep.definition) == 0
+    if done and not live_workers(sweep) and not any(view.alive for view in view_jobs(sweep, looking_queue())):
+        print(f"every trial of {sweep.name} is done and nothing was running, so nothing was cancelled")
+        return 0
     left = stop_workers(sweep, tell=print)
     for claim in left.workers:
         reason = "is still saving" if claim.here() else "stops as soon as it sees the mark in the folder"

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from apps.printed_commands import again, printed
+from apps.submission import warn_of_waiting
 from apps.sweep_shape import shape_of_trials
 from slurm.commands import available
 from slurm.sbatch import render
-from sweeps.launch_slurm import SlurmLauncher, Submission, WorkerPlan, worker_job
+from sweeps.launch_slurm import SlurmLauncher, Submission, WorkerPlan, shape_of, worker_job
 from sweeps.records import slots_left
 
 if TYPE_CHECKING:
@@ -62,6 +63,8 @@ def submit(sweep: Sweep, plan: WorkerPlan, words: Sequence[str]) -> int:
     submission = SlurmLauncher(sweep, plan).submit(slots_left(sweep.trials(), sweep.definition))
     for line in told(sweep, plan, submission, words):
         print(line)
+    if submission.script is not None and submission.record is not None:
+        warn_of_waiting(submission.record.id, submission.script.read_text(encoding="utf-8"))
     return 0
 
 
@@ -73,14 +76,17 @@ def told(sweep: Sweep, plan: WorkerPlan, submission: Submission, words: Sequence
         lines.append(
             f"{submission.ending} of them were cancelled: they save and end, and the new ones take their place"
         )
+    if any(view.record.shape not in ("", shape_of(plan)) for view in submission.alive):
+        lines.append("  their launcher had other settings: its jobs keep the resources that they were submitted with")
     record = submission.record
     if record is None:
         lines.append("no worker is missing, so nothing was submitted")
         ids = [view.record.id for view in submission.alive]
     else:
         each = f", {record.trials_per_task} trials each" if record.trials_per_task > 1 else ""
+        workers = "1 worker" if record.tasks == 1 else f"{record.tasks} workers"
         shape = f"{plan.nodes} x {plan.tasks_per_node} ranks a trial" if plan.nodes * plan.tasks_per_node > 1 else ""
-        lines.append(f"submitted job {record.id}: an array of {record.tasks} workers{each}{shape and f', {shape}'}")
+        lines.append(f"submitted job {record.id}: an array of {workers}{each}{shape and f', {shape}'}")
         lines.append(f"  its script          {submission.script}")
         lines.append(f"  a worker's log      {sweep.folder / 'workers' / f'slurm-{record.id}_0.log'}")
         ids = [record.id]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from apps.config import CONFIG_DIR_VARIABLE
 from apps.launcher import plain, ranks, without_launcher
 from apps.printed_commands import printed
+from apps.submission import warn_of_waiting
 from nines.errors import SchedulerError
 from nines.files import read_json, write_json, write_text
 from nines.folder_lock import lock_folder
@@ -142,6 +143,7 @@ def submit(job: RunJob, *, queue: Queue | None = None) -> int:
     shape = f": {resources.nodes} x {resources.tasks_per_node} ranks" if resources.ranks > 1 else ""
     print(f"submitted job {job_id}{shape}")
     _print_commands(job, job_id)
+    warn_of_waiting(job_id, text)
     return 0
 
 

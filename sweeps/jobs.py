@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from slurm.queue import JobInfo, JobState, Queue
@@ -12,6 +13,11 @@ from sweeps.study import Sweep
 JOBS_ATTRIBUTE = "jobs"
 # A command that only looks gives up soon: the trials are known without the scheduler.
 LOOK_SECONDS = 20.0
+# SLURM's words for an end that nobody asked for.
+FAILURES = frozenset(
+    {"FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "LAUNCH_FAILED", "RECONFIG_FAIL", "DEADLINE"}
+)
+LAST_BYTES = 4096
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,6 +32,7 @@ class JobRecord:
         submitted: Seconds since the epoch.
         host: Machine that submitted it.
         over: All its tasks are known to have ended.
+        shape: What tells other resources and options from these, see `sweeps.launch_slurm.shape_of`; "" unknown.
     """
 
     id: str
@@ -35,6 +42,7 @@ class JobRecord:
     submitted: float
     host: str
     over: bool = False
+    shape: str = ""
 
     @property
     def task_ids(self) -> list[str]:
@@ -63,12 +71,37 @@ class JobView:
         """Tasks that run or will run; those that nobody can be asked about count."""
         return self.count(JobState.PENDING, JobState.RUNNING, JobState.UNKNOWN)
 
+    def failures(self) -> list[JobInfo]:
+        """Tasks that ended badly, and those of which SLURM no longer knows how they ended."""
+        ended = [task for task in self.tasks if task.state is JobState.ENDED and task.raw.split(" ")[0] in FAILURES]
+        return ended + [task for task in self.tasks if task.state is JobState.GONE]
+
+    def failure_line(self, logs: Path) -> str | None:
+        """For a person: how many workers failed, and what the log of the first says last; None when none did.
+
+        Where SLURM keeps no accounts, nobody knows how a worker ended: then only its log is shown.
+
+        Args:
+            logs: Folder of the workers' logs.
+        """
+        if not (failures := self.failures()):
+            return None
+        first = failures[0]
+        log = logs / f"slurm-{first.id}.log"
+        known = [task for task in failures if task.state is JobState.ENDED]
+        count = _workers(len(known) or len(failures))
+        how = ", ".join(dict.fromkeys(f"{task.raw} {task.exit_code}".strip() for task in known))
+        what = f"failed ({how})" if known else "ended, SLURM no longer knows how"
+        last = last_line(log)
+        return f"job {self.record.id}: {count} {what}, see {log}{f': {last}' if last else ''}"
+
     def line(self) -> str:
         """For a person: what its tasks do, where, and why they wait."""
         unknown = [task for task in self.tasks if task.state is JobState.UNKNOWN]
         if unknown:
             return (
-                f"job {self.record.id}: {len(unknown)} workers, about which SLURM cannot be asked ({unknown[0].reason})"
+                f"job {self.record.id}: {_workers(len(unknown))}, about which SLURM cannot be asked "
+                f"({unknown[0].reason})"
             )
         parts = []
         if running := [task for task in self.tasks if task.state is JobState.RUNNING]:
@@ -81,6 +114,21 @@ class JobView:
         if ended:
             parts.append(f"{ended} ended")
         return f"job {self.record.id}: {', '.join(parts)}"
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that says something; "" where there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(log.stat().st_size - LAST_BYTES, 0))
+            lines = file.read().decode(errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _workers(count: int) -> str:
+    return f"{count} worker{'' if count == 1 else 's'}"
 
 
 def looking_queue() -> Queue:

@@ -6,6 +6,8 @@ Nothing has to stay running where it was submitted. Submitting again tops up: on
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import socket
 import time
 from pathlib import Path
@@ -22,6 +24,9 @@ from slurm.settings import SlurmSettings
 from sweeps.cancel import clear_cancelled, is_cancelled, mark_cancelled
 from sweeps.jobs import JobRecord, JobView, read_jobs, view_jobs, write_jobs
 from sweeps.study import Sweep
+
+# Options that change nothing about jobs which are there already.
+NO_OTHER_JOB = frozenset({"max_running", "require_clean"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,6 +82,16 @@ def worker_job(folder: Path, plan: WorkerPlan, *, tasks: int) -> BatchJob:
 def comment_of(folder: Path) -> str:
     """By what the arrays of the sweep in `folder` are known in the queue, besides their ids."""
     return f"nines sweep {folder}"
+
+
+def shape_of(plan: WorkerPlan) -> str:
+    """A hash of what a job's resources and options are, so that others can be told from them; the options may be long.
+
+    How many workers there are, and which checkouts are refused, makes no other job.
+    """
+    options = {key: value for key, value in dataclasses.asdict(plan.options).items() if key not in NO_OTHER_JOB}
+    content = json.dumps([options, plan.nodes, plan.tasks_per_node], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,4 +201,5 @@ class SlurmLauncher:
             signal_seconds=self.plan.options.signal_seconds,
             submitted=time.time(),
             host=socket.gethostname(),
+            shape=shape_of(self.plan),
         )

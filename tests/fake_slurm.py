@@ -75,7 +75,7 @@ class FakeSlurm:
             return self._sbatch(stdin, environment or {})
         if command[:2] == ["scontrol", "requeue"] or tuple(command[:2]) == ("scontrol", "requeue"):
             return self._requeue(command[2])
-        answers = {"squeue": self._squeue, "sacct": self._sacct, "scancel": self._scancel}
+        answers = {"squeue": self._squeue, "sacct": self._sacct, "scancel": self._scancel, "sinfo": self._sinfo}
         return answers[command[0]](list(command[1:]))
 
     def set(self, job: str, state: str, **values: object) -> None:
@@ -160,6 +160,9 @@ class FakeSlurm:
                 elif state is JobState.PENDING or (state is JobState.RUNNING and not pending_only):
                     self.set(one.id, "CANCELLED")
         return Finished(0)
+
+    def _sinfo(self, _: list[str]) -> Finished:
+        return Finished(0, "gpu|2|4|8000|gpu:2|infinite\n")
 
     def _requeue(self, job: str) -> Finished:
         if not (known := self._known(job)):

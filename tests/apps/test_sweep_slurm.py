@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from apps.cli import main
+from sweeps.cancel import is_cancelled
 from sweeps.claims import Claim
 from sweeps.definition import SweepDefinition
 from sweeps.jobs import read_jobs
@@ -68,6 +69,68 @@ def test_the_same_command_again_submits_only_what_is_missing(
     slurm.set("7_0", "TIMEOUT")
     main(["sweep", *WORDS])
     assert "#SBATCH --array=0-0\n" in slurm.scripts[max(slurm.scripts, key=int)]
+    assert "an array of 1 worker\n" in capsys.readouterr().out
+
+
+def test_other_settings_do_nothing_to_jobs_that_are_there_and_it_says_so(
+    slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["sweep", *WORDS])
+    main(["sweep", *WORDS, "launcher.max_running=2"])
+    assert "its jobs keep the resources" not in capsys.readouterr().out
+    main(["sweep", *WORDS, "launcher.cpus_per_task=8"])
+    assert "its jobs keep the resources that they were submitted with" in capsys.readouterr().out
+    assert len(slurm.scripts) == 1
+
+
+def test_status_tells_of_workers_that_failed_at_once(
+    slurm: FakeSlurm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["sweep", *WORDS, "launcher.python=/nonexistent/python"])
+    assert "warning: launcher.python = /nonexistent/python does not exist on this machine" in capsys.readouterr().err
+    for task in ("7_1", "7_2"):
+        slurm.set(task, "FAILED", exit_code=str(127 << 8))
+    folder = folder_of(tmp_path)
+    log = folder / "workers" / "slurm-7_1.log"
+    log.write_text("job starts\nexec: /nonexistent/python: cannot execute\n\n")
+    assert main(["sweep", "status", f"folder={folder}"]) == 0
+    said = f"job 7: 2 workers failed (FAILED 127:0), see {log}: exec: /nonexistent/python: cannot execute\n"
+    assert said in capsys.readouterr().out
+
+
+def test_status_shows_the_log_where_slurm_forgot_how_workers_ended(
+    slurm: FakeSlurm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["sweep", *WORDS])
+    slurm.set("7", "FAILED")
+    slurm.purge("7")
+    slurm.accounting = False
+    folder = folder_of(tmp_path)
+    (folder / "workers" / "slurm-7_0.log").write_text("no such module\n")
+    capsys.readouterr()
+    main(["sweep", "status", f"folder={folder}"])
+    out = capsys.readouterr().out
+    assert "job 7: 4 workers ended, SLURM no longer knows how, see " in out
+    assert ": no such module\n" in out
+
+
+def test_a_job_that_can_never_start_is_warned_of(
+    slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    submit = slurm._sbatch
+
+    def too_large(*arguments: object) -> object:
+        answer = submit(*arguments)  # type: ignore[arg-type]
+        slurm.set("7", "PENDING")
+        for job in slurm.jobs.values():
+            job.reason = "PartitionConfig"
+        return answer
+
+    monkeypatch.setattr(slurm, "_sbatch", too_large)
+    assert main(["sweep", *WORDS, "launcher.cpus_per_task=64"]) == 0
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: job 7")]
+    for part in ("for ever (PartitionConfig)", "cpus_per_task 64", "2 nodes of 4 cores", "`scancel 7`"):
+        assert part in warning
 
 
 def test_the_launcher_makes_no_other_sweep_and_is_no_business_of_its_trials(slurm: FakeSlurm, tmp_path: Path) -> None:
@@ -111,8 +174,14 @@ def test_a_finished_sweep_is_not_submitted_but_shown(
     slurm.set("7", "COMPLETED")
     capsys.readouterr()
     assert main(["sweep", *words]) == 0
-    assert "best: trial 0" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "best: trial 0" in out
+    assert "every trial is done, so no job was submitted" in out
     assert len(slurm.scripts) == 1
+    # Nor is there anything to cancel, or a mark to leave.
+    assert main(["sweep", "cancel", f"folder={sweep.folder}"]) == 0
+    assert "nothing was running" in capsys.readouterr().out
+    assert not is_cancelled(sweep)
 
 
 def test_status_shows_the_queue_and_cancel_empties_it(
@@ -125,7 +194,7 @@ def test_status_shows_the_queue_and_cancel_empties_it(
     assert main(["sweep", "status", f"folder={folder}"]) == 0
     out = capsys.readouterr().out
     assert "job 7: 1 running on node1, 3 pending (Resources)" in out
-    assert "1 workers" in out
+    assert "· 1 worker\n" in out
     slurm.set("7_0", "COMPLETED")
     assert main(["sweep", "cancel", f"folder={folder}"]) == 0
     assert {job.state for job in slurm.jobs.values()} == {"COMPLETED", "CANCELLED"}
