@@ -14,17 +14,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from nines.errors import NinesError, SchedulerError
 from nines.run_folder import RunFolder, RunStatus
-from nines.run_owner import TOKEN_VARIABLE, take_over
+from nines.run_owner import TOKEN_VARIABLE, owns, take_over
 from slurm.current import CurrentJob
 from slurm.notices import Notices
 from slurm.ports import free_port
@@ -32,39 +30,20 @@ from slurm.queue import Queue
 from slurm.requeueing import put_back
 from slurm.settings import SlurmSettings
 from slurm.step import could_not_start, srun_command
-from slurm.step_process import Start
+from slurm.step_process import START_SECONDS, Process, Start, StepProcess
 
 POLL_SECONDS = 0.2
-# srun swallows a signal that comes before its tasks run.
-ASK_AGAIN_SECONDS = 5.0
 # Of the notice's seconds, how many the ranks have to save; the rest is for ending them and for the requeue, which is
 # lost when the time limit comes first.
 GRACE_SHARE = 0.8
 # SLURM kills what it has terminated after KillWait, 30 s by default; this is for clusters that never do.
 LINGER_SECONDS = 600.0
-# How long a step that cannot start is tried again, and how often.
-START_SECONDS = 600.0
+# How long to wait before a step that could not start is tried again.
 START_AGAIN_SECONDS = 10.0
 DONE = 0
 INTERRUPTED = 130
 TERMINATED = 143
 FINISHED = ("completed", "pruned")
-
-
-class Step(Protocol):
-    """A running srun, as `subprocess.Popen` is one."""
-
-    def poll(self) -> int | None:
-        """The exit code, None while it runs."""
-        ...
-
-    def send_signal(self, sig: int) -> None:
-        """Send a signal."""
-        ...
-
-    def kill(self) -> None:
-        """Send SIGKILL, which ends the tasks as well."""
-        ...
 
 
 @dataclass
@@ -85,7 +64,7 @@ class Supervisor:
     """
 
     folder: RunFolder
-    start: Callable[[Mapping[str, str]], Step]
+    start: Callable[[Mapping[str, str]], Process]
     complaint: Callable[[], str]
     notices: Notices
     queue: Queue
@@ -95,8 +74,8 @@ class Supervisor:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     _before: RunStatus | None = field(default=None, init=False)
+    _token: str = field(default="", init=False)
     _asked: float | None = field(default=None, init=False)
-    _told: float | None = field(default=None, init=False)
     _terminated: float | None = field(default=None, init=False)
 
     def run(self) -> int:
@@ -119,22 +98,30 @@ class Supervisor:
             return self._go_back()
         reason = status.message if status is not None and state == "failed" else ""
         say(f"the run failed: {reason or f'srun ended with {code}'}")
+        if not reason:
+            self._tell_failure(f"srun ended with {code}")
         # What a signal left is negative here.
         return code if 0 < code < 256 else 128 - code if code < 0 else 1
+
+    def _tell_failure(self, reason: str) -> None:
+        """Close the status for ranks that could not: they were killed, or died before they knew their run."""
+        if owns(self.folder.path, token=self._token):
+            before = RunStatus.read(self.folder) or RunStatus("failed")
+            before.continued(state="failed", message=reason).write(self.folder)
 
     def _run_ranks(self) -> int:
         begin = self.clock()
         while True:
             # What an earlier attempt said of its end must not pass for the end of this one.
             self._before = RunStatus.read(self.folder)
-            code = self._wait(self.start(self._environment()))
+            code = self._wait(StepProcess(self.start(self._environment()), clock=self.clock))
             never_began = code != 0 and self._status() is None and could_not_start(self.complaint())
             if not never_began or self._ending() or self.clock() - begin > START_SECONDS:
                 return code
             say(f"srun could not start the ranks, trying again: {self.complaint().strip().splitlines()[-1]}")
             self._pause(START_AGAIN_SECONDS)
 
-    def _wait(self, step: Step) -> int:
+    def _wait(self, step: StepProcess) -> int:
         while (code := step.poll()) is None:
             self._note_termination()
             if self._terminated is not None:
@@ -146,7 +133,7 @@ class Supervisor:
             self.sleep(POLL_SECONDS)
         return code
 
-    def _ask(self, step: Step) -> None:
+    def _ask(self, step: StepProcess) -> None:
         now = self.clock()
         if self._asked is None:
             say("the job is about to end: the ranks save and stop")
@@ -156,9 +143,7 @@ class Supervisor:
             step.kill()
             self._asked = now
             return
-        if self._told is None or now - self._told > ASK_AGAIN_SECONDS:
-            self._told = now
-            step.send_signal(signal.SIGUSR1)
+        step.ask_to_stop()
 
     def _go_back(self) -> int:
         if not self.requeue:
@@ -200,10 +185,11 @@ class Supervisor:
             self._terminated = self.clock()
 
     def _environment(self) -> dict[str, str]:
+        self._token = take_over(self.folder.path)
         return {
             **os.environ,
             # Ranks of a former attempt that still live somewhere must notice that the run is no longer theirs.
-            TOKEN_VARIABLE: take_over(self.folder.path),
+            TOKEN_VARIABLE: self._token,
             # Lightning's own choice is the same for jobs whose ids end alike.
             "MASTER_PORT": str(free_port()),
         }

@@ -5,27 +5,18 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
 import time
-from pathlib import Path
 
-from nines.errors import SchedulerError
 from nines.run_folder import RunFolder, RunStatus
 from nines.run_owner import TOKEN_VARIABLE
 from slurm.ports import free_port
 from slurm.settings import SlurmSettings
 from slurm.step import could_not_start, srun_command
+from slurm.step_process import START_SECONDS, Start, StepProcess
 from sweeps.trial import TrialJob
 
-# How long a step that SLURM cannot start is tried again, and how long to wait before each time.
-START_SECONDS = 600.0
+# How long to wait before a step that SLURM could not start is tried again.
 FIRST_DELAY, LONGEST_DELAY = 1.0, 30.0
-# srun swallows a signal that comes before its tasks run.
-REPEAT_SECONDS = 5.0
-# After SIGTERM srun kills its tasks and waits for them; a node that does not answer is not waited for.
-KILL_SECONDS = 30.0
-# What srun says of a task that ran: whatever else went wrong, the step had started.
-TASK_ENDED = re.compile(r"^srun: error: .*\btasks? [\d,\-]+: ", re.MULTILINE)
 # After these words srun ends with code 0, as if the ranks had been done. SLURM ends the job, too, and puts it back, so
 # the end of the trial is not told before there was time for that. Only a worker on a node that SLURM has lost, or in a
 # job that goes on without the node, lives longer.
@@ -70,26 +61,21 @@ class StepTrial:
     """
 
     def __init__(self, command: list[str], job: TrialJob, status: RunStatus) -> None:
-        self.command = command
         self.job = job
         self.status = status
         self._begun = time.monotonic()
         self._delay = FIRST_DELAY
         self._again_at: float | None = None
         self._asked_at: float | None = None
-        self._killed_at: float | None = None
         self._failed_at: float | None = None
-        self._process = self._launch()
+        # What srun itself said; the ranks write into the log.
+        self._start = Start(command, job.folder / "srun.txt")
+        self._launch()
 
     @property
     def name(self) -> str:
         """The process id of srun."""
-        return f"srun {self._process.pid}"
-
-    @property
-    def complaints(self) -> Path:
-        """What srun itself said; the ranks write into the log."""
-        return self.job.folder / "srun.txt"
+        return f"srun {self._pid}"
 
     def poll(self) -> int | None:
         """The highest exit code of a rank, 128 and more for a signal; 1 when the step could not be started."""
@@ -98,17 +84,16 @@ class StepTrial:
                 return 1
             if time.monotonic() >= self._again_at:
                 self._again_at = None
-                self._process = self._launch()
+                self._launch()
             return None
         code = self._process.poll()
         if code is None:
-            self._press()
             return None
         if code != 0 and not self._had_started() and self._may_try_again():
             self._again_at = time.monotonic() + self._delay
             self._delay = min(2 * self._delay, LONGEST_DELAY)
             return None
-        if code == 0 and NODE_FAILED.search(self._said()):
+        if code == 0 and NODE_FAILED.search(self._start.complaint()):
             self._failed_at = self._failed_at or time.monotonic()
             if time.monotonic() - self._failed_at < NODE_FAILED_SECONDS and self._asked_at is None:
                 return None
@@ -119,57 +104,31 @@ class StepTrial:
     def ask_to_stop(self) -> None:
         """Send SIGUSR1 to srun, which passes it on to every rank."""
         self._asked_at = time.monotonic()
-        self._send(signal.SIGUSR1)
+        self._process.ask_to_stop()
 
     def kill(self) -> None:
         """Send SIGTERM to srun, which then kills every rank."""
-        if self._killed_at is None:
-            self._killed_at = time.monotonic()
-            self._asked_at = self._asked_at or self._killed_at
-            self._send(signal.SIGTERM)
+        self._asked_at = self._asked_at or time.monotonic()
+        self._process.kill()
 
-    def _launch(self) -> subprocess.Popen[bytes]:
+    def _launch(self) -> None:
         environment = {**os.environ, "MASTER_PORT": str(free_port()), "PYTHONUNBUFFERED": "1"}
         if self.job.token:
             environment[TOKEN_VARIABLE] = self.job.token
-        with self.complaints.open("wb") as output:
-            try:
-                return subprocess.Popen(
-                    self.command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=environment,
-                )
-            except FileNotFoundError as error:
-                raise SchedulerError("there is no command 'srun' here; is this a machine of the cluster?") from error
-
-    def _press(self) -> None:
-        now = time.monotonic()
-        if self._killed_at is not None:
-            if now - self._killed_at > KILL_SECONDS:
-                self._process.kill()
-        elif self._asked_at is not None and now - self._asked_at > REPEAT_SECONDS:
-            self.ask_to_stop()
-
-    def _send(self, number: signal.Signals) -> None:
-        if self._again_at is None and self._process.poll() is None:
-            self._process.send_signal(number)
+        process = self._start(environment)
+        self._pid = process.pid
+        self._process = StepProcess(process)
 
     def _had_started(self) -> bool:
         """Whether any rank ran: one has written a status, or srun told of its end, or does not say that none did."""
         if RunStatus.read(RunFolder(self.job.folder)) != self.status:
             return True
-        said = self._said()
-        return TASK_ENDED.search(said) is not None or not could_not_start(said)
+        return not could_not_start(self._start.complaint())
 
     def _may_try_again(self) -> bool:
         return self._asked_at is None and time.monotonic() - self._begun < START_SECONDS
 
-    def _said(self) -> str:
-        return self.complaints.read_text(encoding="utf-8", errors="replace")
-
     def _keep_complaints(self) -> None:
-        if said := self._said():
+        if said := self._start.complaint():
             with RunFolder(self.job.folder).log.open("a", encoding="utf-8") as log:
                 log.write(said if said.endswith("\n") else f"{said}\n")

@@ -9,6 +9,7 @@ import pytest
 
 from nines.files import read_json
 from nines.run_folder import RunFolder, RunStatus
+from nines.run_owner import take_over
 from slurm.current import CurrentJob
 from slurm.notices import Notices
 from slurm.supervisor import LINGER_SECONDS
@@ -55,6 +56,19 @@ def test_ranks_that_die_silently_fail_the_job(folder: RunFolder, code: int, job:
     world = World(folder, lambda step: code)
     assert world.run() == job
     assert len(world.steps) == 1
+    # Whoever looks at the folder must not take the run for one that trains, or never began.
+    status = RunStatus.read(folder)
+    assert status is not None
+    assert (status.state, status.message) == ("failed", f"srun ended with {code}")
+
+
+def test_ranks_that_die_under_a_new_owner_leave_its_status_alone(folder: RunFolder) -> None:
+    def script(step: FakeStep) -> int | None:
+        take_over(folder.path)
+        return 1
+
+    assert World(folder, script).run() == 1
+    assert RunStatus.read(folder) is None
 
 
 def test_what_an_earlier_attempt_said_is_not_taken_for_this_one(folder: RunFolder) -> None:
@@ -107,7 +121,7 @@ def test_the_clock_is_a_notice_too(folder: RunFolder) -> None:
 def test_ranks_that_do_not_stop_are_killed_and_the_job_requeued(folder: RunFolder) -> None:
     def script(step: FakeStep) -> int | None:
         world.notices.warned = True
-        return -9 if step.killed else None
+        return 137 if signal.SIGTERM in step.signals else None
 
     world = World(folder, script)
     world.run()

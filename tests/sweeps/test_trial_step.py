@@ -9,6 +9,7 @@ import pytest
 from nines.files import read_json
 from nines.run_folder import RunFolder, RunStatus
 from nines.run_owner import owns, take_over
+from slurm import step_process
 from slurm.settings import SlurmSettings
 from slurm.step import StepResources
 from sweeps import trial_step
@@ -82,10 +83,10 @@ def test_a_wish_to_stop_reaches_rank_0_which_ends_as_interrupted_with_code_0(sta
 
 
 def test_a_wish_that_srun_swallowed_is_repeated(start, monkeypatch):
-    monkeypatch.setattr(trial_step, "REPEAT_SECONDS", 0.2)
+    monkeypatch.setattr(step_process, "REPEAT_SECONDS", 0.2)
     process = start("steps=500", "pause=0.02")
     wait_until(lambda: (process.job.folder / "rank-1.json").exists() and (process.job.folder / "steps.txt").exists())
-    monkeypatch.setattr(process, "_asked_at", time.monotonic())
+    monkeypatch.setattr(process._process, "_told_at", time.monotonic())
     assert ended(process) == 0
     assert status_of(process).state == "interrupted"
 
