@@ -20,7 +20,7 @@ def prepare(overrides: Sequence[str], *, trunk: bool = True) -> None:
     """Fetch the weights, tokenise, and compute the outputs of the frozen layers for trials with these overrides.
 
     What lies in the cache already costs a second. Where training runs on a GPU the frozen layers are left to the
-    first trial, which computes them there.
+    first trial, which computes them there (under ZeRO-3 and FSDP2, whose model may not fit on one, on its CPUs).
 
     Args:
         overrides: Of `train`, those that hold in every trial.

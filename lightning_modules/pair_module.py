@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_modules.clipped_training import ClippedTraining
+from lightning_modules.deepspeed import DeepSpeed
 from lightning_modules.frozen_weights import leave_out_frozen, put_back_frozen
 from lightning_modules.fsdp import FullySharded, shard
 from lightning_modules.gathering import gather_from_ranks
@@ -79,7 +80,15 @@ class PairModule(ClippedTraining):
         if self.trunk_cache and self._architecture.get("freeze_layers", 0) > 0:
             # Frozen layers are what their source says, so that a copy serves where this rank has only a share.
             whole = self.model if self._built and not is_shared_out(self.model) else self._build()
+            self._move_to_device(whole)
             use_trunk_cache(whole, self.data, self.data.splits(stage), precision=str(self.trainer.precision))
+
+    def _move_to_device(self, whole: PairClassifier) -> None:
+        """Bring the model to the GPU now: Lightning does so only after `setup`, and the frozen layers compute in it."""
+        strategy = self.trainer.strategy
+        shares_out = isinstance(strategy, FullySharded) or (isinstance(strategy, DeepSpeed) and strategy.stage == 3)
+        if strategy.root_device.type != "cpu" and not shares_out:  # of those the whole may not fit on one
+            whole.to(strategy.root_device)
 
     def prepare_loss(self) -> None:
         """Tell the loss what it must know of the training data before a fit; most need nothing."""
