@@ -43,6 +43,19 @@ def test_the_command_writes_both_files_and_prints_where(sweep: Path, capsys: pyt
     assert len((sweep / "trials.csv").read_text(encoding="utf-8").splitlines()) == 3
 
 
+def test_it_takes_the_words_that_nines_sweep_report_takes(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = f"runs={sweep.parents[1]}"
+    for words in (["sweep=quick", "name=toy", runs], [f"folder={sweep}", f"storage=journal:{sweep}/study.journal"]):
+        assert main(["report", *words]) == main(["sweep", "report", *words]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[:2] == lines[2:] == [str(sweep / "report.html"), str(sweep / "trials.csv")]
+
+
+def test_an_unknown_word_names_the_nearest(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "sweeps=toy"]) == 2
+    assert "did you mean 'sweep'" in capsys.readouterr().err
+
+
 def test_the_report_may_lie_elsewhere(sweep: Path, tmp_path: Path) -> None:
     html, csv = write_report(sweep, output=tmp_path / "out")
     assert (html.parent, csv.parent) == (tmp_path / "out", tmp_path / "out")
