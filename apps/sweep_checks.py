@@ -10,6 +10,7 @@ from apps.preparation import prepare
 from apps.printed_commands import printed
 from apps.submission_signals import end_quietly
 from nines.errors import ConfigError, NinesError
+from nines.files import require_writable
 from sweeps.definition import SweepDefinition
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def open_checked(request: SweepRequest) -> Sweep:
     from sweeps.records import slots_left
     from sweeps.study import create_study, open_study
 
+    require_writable(request.folder, key="folder" if request.explicit_folder else "runs")
     new = not (request.folder / "sweep.yaml").exists()
     work = new or slots_left(open_study(request.folder).trials(), request.definition) > 0
     if work and (new or request.prepare):

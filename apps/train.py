@@ -17,6 +17,7 @@ from apps.help import groups_of, selected
 from apps.launcher import plain, read_launcher, without_launcher
 from nines import stop_requests
 from nines.errors import ConfigError, UserError
+from nines.files import require_writable
 from nines.folder_lock import lock_folder
 from nines.run_folder import RunFolder, RunStatus, run_name
 
@@ -65,6 +66,8 @@ def _run(arguments: argparse.Namespace) -> int:
             print(f"{folder.path} is complete; remove the folder to train it again")
             _print_results(folder)
         return 0
+    if _speaks() and not arguments.dry_run:
+        require_writable(folder.path, key="resume" if config.resume else "runs")
     if launcher is not None:
         return _submit(arguments, config, folder, launcher, overrides=overrides)
     from apps.local_run import only_here
@@ -102,7 +105,7 @@ def _submit(
     overrides: Sequence[str],
 ) -> int:
     """Hand the run to SLURM, after its configuration was checked and what it needs lies in the caches."""
-    from apps.submission import check_and_prepare, require_slurm, warn_of_changes
+    from apps.submission import check_and_prepare, require_slurm, warn_of_changes, warn_of_python
     from apps.submission_signals import ended_by_signals
     from apps.train_slurm import RunJob, is_there, print_script, submit
 
@@ -114,6 +117,7 @@ def _submit(
         if is_there(job):
             return 0
         warn_of_changes(launcher)
+        warn_of_python(launcher)
         check_and_prepare(overrides, config_dir=arguments.config_dir)
         with signals.handing_over():
             return submit(job)

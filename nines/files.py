@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from nines.errors import StorageError
+from nines.errors import ConfigError, StorageError
 
 
 @contextmanager
@@ -37,6 +38,24 @@ def replacing(path: Path) -> Iterator[Path]:
         # Where a file has the name of the folder nothing was written, and this must not hide the StorageError.
         with suppress(NotADirectoryError):
             temporary.unlink(missing_ok=True)
+
+
+def require_writable(folder: Path, *, key: str) -> None:
+    """Find out whether `folder` can be made or written to, before work is done for it; leaves nothing behind.
+
+    Args:
+        folder: A folder that need not exist yet.
+        key: What the user gave it by, for the message.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    nearest_there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        # Permissions alone do not tell: the file system may be read-only, or no place for files, such as /proc.
+        Path(tempfile.mkdtemp(prefix=".nines-", dir=nearest_there)).rmdir()
+    except OSError as error:
+        raise ConfigError(f"{key}: cannot write {folder}: {error.strerror} ({nearest_there})") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -134,3 +134,14 @@ def test_a_resume_that_would_be_another_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"module\.optimizer\.lr would make it another one"):
         plan([f"resume={tmp_path}", "module.optimizer.lr=1e-3"])
     assert plan([f"resume={tmp_path}", "trainer.max_epochs=9"])[0].trainer.max_epochs == 9
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_torch_is_imported(tmp_path: Path) -> None:
+    code = (
+        "import sys; from apps.cli import main; code = main(['train', 'runs=/proc/x', 'model=tiny']); "
+        "sys.exit(code if 'torch' not in sys.modules else 99)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "runs: cannot write /proc/x/train/" in done.stderr
+    assert list(tmp_path.iterdir()) == []

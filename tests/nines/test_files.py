@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nines.errors import StorageError
-from nines.files import read_json, replacing, write_json, write_text
+from nines.errors import ConfigError, StorageError
+from nines.files import read_json, replacing, require_writable, write_json, write_text
 
 
 def test_a_written_file_replaces_the_old_one_and_leaves_no_temporary(tmp_path: Path) -> None:
@@ -16,6 +16,19 @@ def test_a_written_file_replaces_the_old_one_and_leaves_no_temporary(tmp_path: P
     write_text(target, "new")
     assert target.read_text() == "new"
     assert [path.name for path in target.parent.iterdir()] == ["file.txt"]
+
+
+def test_a_folder_that_can_hold_files_is_found_out_without_a_trace(tmp_path: Path) -> None:
+    require_writable(tmp_path / "runs" / "train", key="runs")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_hold_files_is_refused_by_its_key(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"runs: cannot write /proc/x/train/a: .* \(/proc\)"):
+        require_writable(Path("/proc/x/train/a"), key="runs")
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="Not a directory"):
+        require_writable(tmp_path / "file" / "runs", key="runs")
 
 
 def test_json_round_trips(tmp_path: Path) -> None:
