@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nines.errors import ConfigError
+from slurm.time_limits import FORMS
 
 if TYPE_CHECKING:
     from slurm.options import SlurmOptions
@@ -46,6 +47,11 @@ def read_launcher(content: Mapping[str, Any] | None) -> SlurmOptions | None:
 
     options = import_target(TARGET)
     arguments = {key: value for key, value in content.items() if key != "_target_"}
+    if isinstance(limit := arguments.get("time"), int):
+        # Hydra reads digits alone as a number; whether minutes or hours were meant is for the user to say.
+        raise ConfigError(
+            f"launcher.time = {limit}: SLURM takes {FORMS}; quote it as text, such as launcher.time=\"'2:00:00'\""
+        )
     if problems := call_problems(options, arguments, where=GROUP, name=TARGET):
         raise ConfigError("\n".join(problems) if len(problems) == 1 else "\n  ".join(["launcher:", *problems]))
     made: SlurmOptions = options(**arguments)

@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from nines.errors import ConfigError, nearest
-from slurm.time_limits import seconds_of
+from slurm.time_limits import FORMS, seconds_of
 
 if TYPE_CHECKING:
     from slurm.options import SlurmOptions
@@ -110,7 +110,9 @@ def _time_problems(options: SlurmOptions) -> Iterator[str]:
     except ConfigError as error:
         yield f"launcher.time: {error}"
         return
-    if limit <= options.signal_seconds:
+    if limit <= 0:
+        yield f"launcher.time = {options.time!r}: must be longer than nothing; SLURM takes {FORMS}"
+    elif limit <= options.signal_seconds:
         yield (
             f"launcher.time = {options.time!r}: the job would be told to save at once, since "
             f"launcher.signal_seconds is {options.signal_seconds}"
