@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import shlex
 from contextlib import ExitStack
 from pathlib import Path
@@ -48,9 +49,16 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.action == "show":
         return _show(arguments.checkpoint)
+    # Converting needs no device, and the machine that does it may well have none.
+    logging.getLogger("DeepSpeed").addFilter(tells_something)
     if arguments.action == "consolidate":
         return _consolidate(arguments.checkpoint, arguments.output)
     return _reshard(arguments.checkpoint, ranks=arguments.ranks)
+
+
+def tells_something(record: logging.LogRecord) -> bool:
+    """Whether a line of DeepSpeed's log is more than that it found no GPU."""
+    return not record.getMessage().startswith("Setting accelerator to CPU")
 
 
 def checkpoints_of(path: Path, *, first: Sequence[str] = ("best", "last")) -> list[Path]:
@@ -121,13 +129,14 @@ def _show(path: Path) -> int:
     return 0
 
 
+# Epochs are shown as people count them: Lightning numbers the first one 0, also in a checkpoint at its end.
 def _sharded(checkpoint: Path, manifest: Manifest) -> dict[str, Any]:
     file = consolidated_file(checkpoint, manifest)
     return {
         "strategy": f"trainer={manifest.trainer}" + (", reshared" if manifest.universal else ""),
         "ranks": manifest.ranks,
         "step": manifest.step,
-        "epoch": manifest.epoch,
+        "epoch": manifest.epoch + 1,
         "precision": manifest.precision,
         "architecture": manifest.architecture,
         "size": f"{_bytes(manifest.size)} in {len(manifest.files)} files",
@@ -146,7 +155,7 @@ def _whole(checkpoint: Path) -> dict[str, Any]:
         "strategy": f"none: weights of {made}, not to be resumed" if made else "one process or trainer=ddp",
         **({} if ranks is None else {"ranks": ranks}),
         "step": content.get("global_step", "unknown"),
-        "epoch": content.get("epoch", "unknown"),
+        "epoch": content["epoch"] + 1 if "epoch" in content else "unknown",
         "architecture": content.get("hyper_parameters", {}).get("model", {}).get("source", "unknown"),
         "size": f"{_bytes(checkpoint.stat().st_size)} in one file",
     }

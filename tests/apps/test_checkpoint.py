@@ -1,3 +1,4 @@
+import logging
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def test_show_says_what_the_checkpoints_of_a_run_are(sharded: RunFolder, capsys:
         "strategy": "trainer=deepspeed_zero2",
         "ranks": "2",
         "step": "12",
-        "epoch": "0",
+        "epoch": "1",
         "precision": "32-true",
         "architecture": "tiny:bert",
         "size": "0.0 MB in 2 files",
@@ -117,3 +118,12 @@ def test_rows_of_a_step_are_known_only_where_the_ranks_are() -> None:
     assert _rows_a_step(flat) == 16
     assert _rows_a_step({**flat, "trainer.num_nodes": 3}) == 48
     assert _rows_a_step({**flat, "trainer.devices": "auto"}) is None
+
+
+def test_that_a_conversion_finds_no_gpu_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """The only line of DeepSpeed that is left out: it warns of a machine that has all that a conversion needs."""
+    assert main(["checkpoint", "consolidate", "/nonexistent"]) == 2
+    logger = logging.getLogger("DeepSpeed")
+    no_gpu = "Setting accelerator to CPU. If you have GPU or other accelerator, we were unable to detect it."
+    assert not logger.filter(logging.makeLogRecord({"msg": no_gpu}))
+    assert logger.filter(logging.makeLogRecord({"msg": "a shard is of another version"}))
