@@ -66,6 +66,9 @@ RESOURCES = {
     "constraint": "constraint",
     "exclude": "exclude",
 }
+WHO_SAYS = re.compile(r"^sbatch: (error: )?(Batch job submission failed: )?")
+# A large cluster has dozens of partitions.
+MOST_PARTITIONS = 4
 NODES_FORMAT = "%R|%D|%c|%m|%G|%l"
 ASK_FOR_LESS = "ask for less with launcher.cpus_per_task, gpus_per_node, memory, nodes or time"
 
@@ -85,7 +88,7 @@ def rejection(script: str, finished: Finished, runner: CommandRunner) -> Schedul
     Returns:
         A `JobRejected` where the user's request is to blame.
     """
-    said = finished.complaint.removeprefix("sbatch: error: ").removeprefix("sbatch: ")
+    said = WHO_SAYS.sub("", finished.complaint)
     complaints = finished.errors.lower()
     asked = directives(script)
     if (unknown := UNKNOWN_OPTION.search(finished.errors)) is not None:
@@ -101,7 +104,8 @@ def rejection(script: str, finished: Finished, runner: CommandRunner) -> Schedul
         return SchedulerError(f"SLURM did not take the job: {said}")
     # sbatch speaks of generic resources for --gres, too, which only launcher.extra can ask for.
     key, option = ("extra", "gres") if blamed[1] == "gpus-per-node" and blamed[1] not in asked else blamed
-    given = f" = {asked[option]}" if option in asked else ""
+    name = f"--{option}=" if key == "extra" else ""
+    given = f" = {name}{asked[option]}" if option in asked else ""
     return JobRejected(f"launcher.{key}{given}: SLURM says: {said}{_instead(key, asked.get(option), runner)}")
 
 
@@ -114,8 +118,11 @@ def no_node_has(script: str, runner: CommandRunner) -> str:
     """What the job of `script` asks for, beside what the nodes have."""
     asked = directives(script)
     wanted = ", ".join(f"{name} {asked[option]}" for option, name in RESOURCES.items() if option in asked)
-    there = [_nodes(line) for line in _lines(runner, NODES_FORMAT)]
-    have = f"; there are {'; '.join(there)}" if there else ""
+    lines = _lines(runner, NODES_FORMAT)
+    lines = [line for line in lines if line.partition("|")[0] == asked.get("partition")] or lines
+    there = [_nodes(line) for line in lines[:MOST_PARTITIONS]]
+    more = [f"and {len(lines) - len(there)} more (sinfo lists them)"] if len(lines) > len(there) else []
+    have = f"; there are {'; '.join([*there, *more])}" if there else ""
     return f"no nodes fit what the launcher asks for ({wanted}){have}"
 
 

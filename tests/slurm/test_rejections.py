@@ -8,7 +8,7 @@ import pytest
 from nines.errors import SchedulerError, UserError
 from slurm.commands import Finished
 from slurm.queue import Queue
-from slurm.rejections import JobRejected, never_starts
+from slurm.rejections import JobRejected, never_starts, no_node_has
 
 SCRIPT = """#!/bin/bash
 #SBATCH --array=0-1999
@@ -20,6 +20,7 @@ SCRIPT = """#!/bin/bash
 #SBATCH --mem=9000G
 #SBATCH --constraint=h100
 #SBATCH --exclude=node9
+#SBATCH --reservation=night
 
 true
 """
@@ -52,7 +53,10 @@ class Refusing:
         (f"{PREFIX}Invalid feature specification", ["launcher.constraint = h100: ", "valid: a100, nvlink"]),
         (f"{PREFIX}Invalid node name specified", ["launcher.exclude = node9: ", "node[1-2]"]),
         ("sbatch: error: Invalid generic resource (gres) specification", ["launcher.gpus_per_node = 9: ", "gpu:2"]),
-        (f"{PREFIX}Requested reservation is invalid", ["launcher.extra: "]),
+        (
+            f"{PREFIX}Requested reservation is invalid",
+            ["launcher.extra = --reservation=night: SLURM says: Requested reservation is invalid"],
+        ),
         (f"{PREFIX}Invalid qos specification", ["launcher.qos: "]),
         ("sbatch: unrecognized option '--nosuch=1'\nTry \"sbatch --help\"", ["launcher.extra: ", "--nosuch"]),
         (f"{PREFIX}Invalid job array specification", ["workers: ", "0-1999", "MaxArraySize"]),
@@ -85,6 +89,19 @@ def test_what_is_not_the_users_mistake_stays_an_error_of_the_scheduler() -> None
     with pytest.raises(SchedulerError, match=r"did not take the job: .*I/O error") as failed:
         Queue(Refusing(f"{PREFIX}I/O error writing script/environment to file")).submit(SCRIPT)
     assert failed.value.exit_code == 1
+
+
+def test_of_many_kinds_of_nodes_only_those_that_matter_are_listed() -> None:
+    lines = [f"p{number}|2|4|8000|(null)|1:00:00\n" for number in range(30)]
+
+    def cluster(command: Sequence[str], **_: Any) -> Finished:
+        return Finished(0, "".join(lines))
+
+    asked = "#!/bin/bash\n#SBATCH --partition=p7\n"
+    assert no_node_has(asked, cluster).count("partition p") == 2  # what is asked for, and what there is
+    anywhere = no_node_has("#!/bin/bash\n#SBATCH --nodes=9\n", cluster)
+    assert anywhere.count("partition p") == 4
+    assert "and 26 more" in anywhere
 
 
 @pytest.mark.parametrize(
