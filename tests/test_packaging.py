@@ -124,5 +124,7 @@ def test_the_doctor_reads_the_requirements_of_the_wheel(installed: Path, tmp_pat
 def test_every_dependency_is_bounded_from_both_sides() -> None:
     extras = [line for lines in PROJECT["project"]["optional-dependencies"].values() for line in lines]
     for requirement in [*PROJECT["project"]["dependencies"], *extras]:
+        if requirement.startswith("nines-lab["):  # an extra made of other extras, which are looked at themselves
+            continue
         assert ">=" in requirement, requirement
         assert ",<" in requirement, requirement
