@@ -15,6 +15,7 @@ from datamodules.comparison_reading import ComparisonSplits, read_comparisons
 from datamodules.comparison_schema import Comparison
 from datamodules.loader import Batch, BatchLoader, Collate, EvaluationLoader
 from datamodules.order import EvaluationOrder, Ranks, Rows, TrainingOrder
+from datamodules.prompt_files import check_share, rows_within_share
 from datamodules.splitting import DEFAULT_SHARES, check_shares, limited, prompt_groups, refuse_leaks
 from datamodules.tokenised import tokenise
 from nines.errors import ConfigError, DataError, nearest
@@ -53,6 +54,8 @@ class Comparisons(L.LightningDataModule):
         readings: In training, a pair that was read more than once has a share for each reading (`soft`), or only the
             preference that all come to (`agreed`), a tie where they differ. Evaluation keeps all readings.
         ties: Train on pairs whose readings come to a tie, too.
+        share: Start and end of the share of the training prompts to use, decided by a hash of their text, as
+            `datamodules.prompts` divides them. Validation and test are whole.
         shares: Shares of the prompts for train, valid and test when one file holds all pairs.
         allow_leaks: Train even if a prompt lies in several splits.
         limit_rows: At most this many pairs of each split, chosen by a hash of their names, for quick tests.
@@ -75,6 +78,7 @@ class Comparisons(L.LightningDataModule):
         evaluation_batch_size: int = 64,
         readings: Readings = "soft",
         ties: bool = True,
+        share: Sequence[float] = (0.0, 1.0),
         shares: Sequence[float] = DEFAULT_SHARES,
         allow_leaks: bool = False,
         limit_rows: int | None = None,
@@ -90,7 +94,7 @@ class Comparisons(L.LightningDataModule):
         if readings not in get_args(Readings):
             raise ConfigError(f"datamodule.readings={readings!r}: {nearest(readings, get_args(Readings))}")
         self.path = path
-        self.shares, self.allow_leaks = tuple(shares), allow_leaks
+        self.share, self.shares, self.allow_leaks = check_share(share), tuple(shares), allow_leaks
         self.limit_rows = limit_rows
         self.tokenizer_source = tokenizer
         self.max_tokens = max_tokens
@@ -207,6 +211,10 @@ class Comparisons(L.LightningDataModule):
     def _read(self) -> ComparisonSplits:
         if not self._splits:
             splits = read_comparisons(self.path, shares=self.shares)
+            if "train" in splits:
+                splits["train"] = rows_within_share(splits["train"], self.share)
+                if not splits["train"]:
+                    raise DataError(f"{self.path} has no training pairs within share {list(self.share)}")
             self._splits = {name: limited(rows, self.limit_rows) for name, rows in splits.items()}
         return self._splits
 

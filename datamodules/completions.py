@@ -12,6 +12,7 @@ from datamodules.loader import BatchLoader, Collate, EvaluationLoader, with_targ
 from datamodules.locations import EXTRAS
 from datamodules.mixture import LossWeights, Mixture, MixtureOptions, Resampling, Unsure, make_mixture
 from datamodules.order import EvaluationOrder, Ranks, TrainingOrder
+from datamodules.prompt_files import check_share, rows_within_share
 from datamodules.reading import Splits, read
 from datamodules.schema import LabelledCompletion
 from datamodules.splitting import DEFAULT_SHARES, check_shares, limited, prompt_groups, refuse_leaks
@@ -50,6 +51,8 @@ class LabelledCompletions(L.LightningDataModule):
         resampling: `oversample` or `undersample` the mixture in each epoch to `resampling_ratio`.
         resampling_ratio: Safe rows for each injurious one that resampling aims at.
         sources: Train on these sources only; None takes all. Evaluation always has all.
+        share: Start and end of the share of the training prompts to use, decided by a hash of their text, as
+            `datamodules.prompts` divides them. Validation and test are whole.
         shares: Shares of the prompts for train, valid and test when one file holds all rows.
         allow_leaks: Train even if a prompt lies in several splits.
         limit_rows: At most this many rows of each split, chosen by a hash of their ids, for quick tests.
@@ -76,6 +79,7 @@ class LabelledCompletions(L.LightningDataModule):
         resampling: Resampling = "none",
         resampling_ratio: float = 1.0,
         sources: Sequence[str] | None = None,
+        share: Sequence[float] = (0.0, 1.0),
         shares: Sequence[float] = DEFAULT_SHARES,
         allow_leaks: bool = False,
         limit_rows: int | None = None,
@@ -89,7 +93,7 @@ class LabelledCompletions(L.LightningDataModule):
         if limit_rows is not None and limit_rows < 1:
             raise ConfigError(f"datamodule.limit_rows={limit_rows} must be at least 1; null takes all rows")
         self.path = path
-        self.shares, self.allow_leaks = tuple(shares), allow_leaks
+        self.share, self.shares, self.allow_leaks = check_share(share), tuple(shares), allow_leaks
         self.limit_rows = limit_rows
         self.tokenizer_source = tokenizer
         self.max_tokens = max_tokens
@@ -229,6 +233,10 @@ class LabelledCompletions(L.LightningDataModule):
     def _read(self) -> Splits:
         if not self._splits:
             splits = read(self.path, shares=self.shares)
+            if "train" in splits:
+                splits["train"] = rows_within_share(splits["train"], self.share)
+                if not splits["train"]:
+                    raise DataError(f"{self.path} has no training rows within share {list(self.share)}")
             self._splits = {name: limited(rows, self.limit_rows) for name, rows in splits.items()}
         return self._splits
 

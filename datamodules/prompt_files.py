@@ -11,7 +11,7 @@ from datamodules.formats import SUFFIXES, raw_rows
 from datamodules.locations import HUB, SPLITS, locate
 from datamodules.reading import SHOWN_PROBLEMS, read
 from datamodules.schema import normalised, short_hash
-from datamodules.splitting import DEFAULT_SHARES, Shares
+from datamodules.splitting import DEFAULT_SHARES, Row, Shares
 from nines.errors import ConfigError, DataError, nearest
 
 TEXT = ".txt"
@@ -77,10 +77,29 @@ def within_share(prompts: Sequence[Prompt], share: tuple[float, float], *, purpo
     Raises:
         ConfigError: The share is none.
     """
-    start, end = share
-    if not 0 <= start < end <= 1:
-        raise ConfigError(f"a share of the prompts is [start, end] with 0 <= start < end <= 1, got {list(share)}")
+    start, end = check_share(share)
     return [prompt for prompt in prompts if start <= place(prompt.text, purpose) < end]
+
+
+def rows_within_share(rows: Sequence[Row], share: Sequence[float]) -> list[Row]:
+    """The rows whose prompts `within_share` keeps: shares divide rows of any kind as they divide bare prompts.
+
+    Raises:
+        ConfigError: The share is none.
+    """
+    start, end = check_share(share)
+    return [row for row in rows if start <= place(row.prompt, "share") < end]
+
+
+def check_share(share: Sequence[float]) -> tuple[float, float]:
+    """`share` as a pair.
+
+    Raises:
+        ConfigError: It is no `[start, end]` with `0 <= start < end <= 1`.
+    """
+    if len(share) != 2 or not 0 <= share[0] < share[1] <= 1:
+        raise ConfigError(f"a share of the prompts is [start, end] with 0 <= start < end <= 1, got {list(share)}")
+    return float(share[0]), float(share[1])
 
 
 def place(text: str, purpose: str) -> float:

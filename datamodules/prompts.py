@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from datamodules.loader import Batch, BatchLoader, EvaluationLoader
 from datamodules.order import EvaluationOrder, Ranks, TrainingOrder
-from datamodules.prompt_files import Prompt, place, read_prompts, within_share
+from datamodules.prompt_files import Prompt, check_share, place, read_prompts, within_share
 from datamodules.splitting import DEFAULT_SHARES, check_shares
 from nines.errors import ConfigError, DataError, nearest
 
@@ -52,13 +52,11 @@ class Prompts(L.LightningDataModule):
         super().__init__()
         self.save_hyperparameters(logger=False)
         check_shares(shares)
-        if len(share) != 2:
-            raise ConfigError(f"datamodule.share must be [start, end], got {list(share)}")
         for name, value in (("evaluation_prompts", evaluation_prompts), ("limit_prompts", limit_prompts)):
             if value is not None and value < 1:
                 raise ConfigError(f"datamodule.{name}={value} must be at least 1; null takes all prompts")
         self.path = path
-        self.share = (float(share[0]), float(share[1]))
+        self.share = check_share(share)
         self.shares = tuple(shares)
         self.batch_size = batch_size
         self.evaluation_batch_size = evaluation_batch_size

@@ -137,8 +137,25 @@ def test_training_resumes_with_the_batch_where_it_stopped() -> None:
         tiny(batch_size=5).train_dataloader().load_state_dict(stopped.state_dict())
 
 
+def test_disjoint_shares_have_no_training_prompt_in_common_and_leave_validation_whole() -> None:
+    one, two = tiny(share=[0, 0.4], limit_rows=None), tiny(share=[0.4, 1], limit_rows=None)
+    first, second = ({row.prompt for row in data.comparisons("train")} for data in (one, two))
+    assert first
+    assert not first & second
+    assert len(first | second) == 507
+    assert one.comparisons("valid") == two.comparisons("valid")
+    assert len(one.judged("train")) == len(one.comparisons("train"))
+    with pytest.raises(DataError, match="no training pairs within share"):
+        tiny(share=[0, 1e-9]).setup("fit")
+
+
 @pytest.mark.parametrize(
-    ("options", "named"), [({"readings": "hard"}, "datamodule.readings"), ({"limit_rows": 0}, "limit_rows")]
+    ("options", "named"),
+    [
+        ({"readings": "hard"}, "datamodule.readings"),
+        ({"limit_rows": 0}, "limit_rows"),
+        ({"share": [1, 0]}, "0 <= start < end"),
+    ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigError, match=named):

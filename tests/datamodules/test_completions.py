@@ -165,11 +165,28 @@ def test_a_completion_that_does_not_fit_names_file_and_split(tmp_path: Path) -> 
         module(path=path, max_tokens=32).pairs("train")
 
 
+def test_disjoint_shares_have_no_training_prompt_in_common_and_leave_other_splits_whole() -> None:
+    one, two = module(share=[0, 0.4]), module(share=[0.4, 1])
+    first, second = ({row.prompt for row in data.completions("train")} for data in (one, two))
+    assert first
+    assert not first & second
+    assert len(first | second) == 507
+    assert all(one.completions(split) == two.completions(split) for split in ("valid", "test", "adversarial"))
+    trained = {one.completions("train")[row].prompt for batch in one.train_dataloader() for row in batch["row"]}
+    assert trained == first
+
+
+def test_a_share_without_any_row_is_refused() -> None:
+    with pytest.raises(DataError, match="no training rows within share"):
+        module(share=[0, 1e-9]).setup("fit")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"limit_rows": 0}, "limit_rows=0 must be at least 1"),
         ({"shares": [0.5, 0.5]}, "three shares"),
+        ({"share": [0.5, 0.2]}, "0 <= start < end <= 1"),
         ({"unsure": "keep"}, "datamodule.unsure='keep' is unknown"),
         ({"mixture": -1}, "datamodule.mixture=-1 must be above 0"),
     ],

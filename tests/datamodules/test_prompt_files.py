@@ -3,7 +3,8 @@ from itertools import pairwise
 
 import pytest
 
-from datamodules.prompt_files import read_prompts, within_share
+from datamodules.prompt_files import read_prompts, rows_within_share, within_share
+from datamodules.reading import read
 from nines.errors import ConfigError, DataError
 
 
@@ -64,3 +65,13 @@ def test_disjoint_shares_have_no_prompt_in_common_and_together_all():
 def test_a_share_that_is_none_is_refused(share):
     with pytest.raises(ConfigError, match="0 <= start < end <= 1"):
         within_share([], share)
+
+
+def test_rows_are_divided_as_bare_prompts_are():
+    share = (0.2, 0.5)
+    prompts = {prompt.text for prompt in within_share(read_prompts("embedded:injury")["train"], share)}
+    rows = rows_within_share(read("embedded:injury")["train"], share)
+    assert {row.prompt for row in rows} == prompts
+    assert rows_within_share(rows, (0.0, 1.0)) == rows
+    with pytest.raises(ConfigError, match="0 <= start < end <= 1"):
+        rows_within_share([], [0.5])
