@@ -5,25 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 from sweeps.definition import SweepDefinition
 from sweeps.report import captions
 from sweeps.report.accounts import failed, pruned
 from sweeps.report.comparisons import Comparisons, compare, compared_keys
 from sweeps.report.conclusions import conclusions
-from sweeps.report.drawing import as_svg
 from sweeps.report.figures import learning_curves, objective_over_time, objective_over_trials, pareto_figure
 from sweeps.report.importance import Importances, importances
+from sweeps.report.layout import figure, page, section
 from sweeps.report.parameter_figures import importance_figure, learning_rate_by_clipping, slices
 from sweeps.report.results import ParameterSet, current, format_params, parameter_sets, varying_keys
 from sweeps.report.strategy_figures import differences_figure, strategies_figure
-from sweeps.report.style import CSS, SCRIPT
 from sweeps.report.tables import differences_table, strategies_tables, trials_table
 from sweeps.trial import TrialRecord
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,40 +61,37 @@ def report_page(records: Sequence[TrialRecord], definition: SweepDefinition, *, 
     """
     analysis = analyse(records, definition)
     objective = definition.objectives[0]
-    title = f"Sweep {definition.name}"
     listed = "".join(f"<li>{escape(sentence)}</li>" for sentence in analysis.sentences)
     fixed = f"Held fixed in every trial: <code>{escape(' '.join(definition.train))}</code>" if definition.train else ""
     sections = [
-        _section("The trials", trials_table(records, definition) if records else "", empty="No trial has begun."),
+        section("The trials", trials_table(records, definition) if records else "", empty="No trial has begun."),
         _course(analysis),
         _parameters(analysis),
         _strategies(analysis),
-        _section("What was pruned, and why", _pruned(analysis), empty="Nothing was pruned."),
-        _section("What crashed", _crashed(records), empty="Nothing crashed."),
-        _section("What can be said", f'<ol class="conclusions">{listed}</ol>'),
+        section("What was pruned, and why", _pruned(analysis), empty="Nothing was pruned."),
+        section("What crashed", _crashed(records), empty="Nothing crashed."),
+        section("What can be said", f'<ol class="conclusions">{listed}</ol>'),
     ]
-    return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{CSS}</style></head><body>'
-        f'<h1>{escape(title)}</h1><p class="question">{escape(definition.question)}</p>'
+    lead = (
+        f'<p class="question">{escape(definition.question)}</p>'
         f'<p class="quiet">Objective: {escape(objective.metric)}, {escape(objective.direction)}d on validation data. '
         f'{escape(analysis.sentences[0])}</p><p class="quiet">{fixed}</p>'
-        f'{"".join(sections)}<p class="quiet foot">{escape(made)}</p><script>{SCRIPT}</script></body></html>\n'
     )
+    return page(f"Sweep {definition.name}", lead=lead, sections=sections, made=made)
 
 
 def _course(analysis: Analysis) -> str:
     records, definition = analysis.records, analysis.definition
-    text = _section(
+    text = section(
         "Objective over trials and over time",
-        _figure(objective_over_trials(records, definition), "trials", captions.TRIALS),
-        _figure(objective_over_time(records, definition), "time", captions.TIME),
-        _figure(learning_curves(records, definition), "curves", captions.CURVES),
+        figure(objective_over_trials(records, definition), "trials", captions.TRIALS),
+        figure(objective_over_time(records, definition), "time", captions.TIME),
+        figure(learning_curves(records, definition), "curves", captions.CURVES),
         empty="No trial has reported the objective yet.",
     )
     if len(definition.objectives) > 1:
-        front = _figure(pareto_figure(records, definition), "pareto", captions.PARETO)
-        text += _section("Pareto front", front, empty="No trial has completed yet.")
+        front = figure(pareto_figure(records, definition), "pareto", captions.PARETO)
+        text += section("Pareto front", front, empty="No trial has completed yet.")
     return text
 
 
@@ -112,28 +104,28 @@ def _parameters(analysis: Analysis) -> str:
         left_out=sum(record.state in ("pruned", "failed") for record in rows),
     )
     varying = [key for key in varying_keys(rows, definition) if any(key in each.params for each in sets)]
-    text = _section(
+    text = section(
         "Which parameters matter",
-        _figure(importance_figure([*found.always, *found.conditional]), "importance", caption),
+        figure(importance_figure([*found.always, *found.conditional]), "importance", caption),
         *(f"<p>{escape(refusal)}</p>" for refusal in found.refusals),
     )
-    text += _section(
-        "Slices", _figure(slices(sets, varying, definition), "slices", captions.SLICES), empty="Nothing to compare yet."
+    text += section(
+        "Slices", figure(slices(sets, varying, definition), "slices", captions.SLICES), empty="Nothing to compare yet."
     )
     heat = learning_rate_by_clipping(sets, definition)
-    return text + (_section("Learning rate × clipping", _figure(heat, "heat", captions.HEAT)) if heat else "")
+    return text + (section("Learning rate × clipping", figure(heat, "heat", captions.HEAT)) if heat else "")
 
 
 def _strategies(analysis: Analysis) -> str:
     if not compared_keys(analysis.definition):
         return ""
-    return _section(
+    return section(
         "Strategies compared",
-        _figure(
+        figure(
             strategies_figure(analysis.comparisons.strategies, analysis.definition), "strategies", captions.STRATEGIES
         ),
         strategies_tables(analysis.comparisons.strategies),
-        _figure(
+        figure(
             differences_figure(analysis.comparisons.differences, analysis.definition),
             "differences",
             captions.DIFFERENCES,
@@ -168,14 +160,3 @@ def _crashed(records: Sequence[TrialRecord]) -> str:
         if record.log_tail:
             parts.append(f"<pre>{escape(chr(10).join(record.log_tail))}</pre>")
     return "".join(parts)
-
-
-def _section(title: str, *parts: str, empty: str = "") -> str:
-    return f"<section><h2>{escape(title)}</h2>{''.join(parts) or f'<p>{escape(empty)}</p>'}</section>"
-
-
-def _figure(figure: Figure | None, name: str, caption: str) -> str:
-    if figure is None:
-        return ""
-    svg = as_svg(figure, name=name, description=caption)
-    return f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
