@@ -25,7 +25,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from apps.command_parser import CommandParser
+from apps.command_parser import CommandParser, config_dir_in
 from nines import __version__
 from nines.errors import UserError, nearest
 
@@ -45,15 +45,19 @@ class Command:
         summary: One line, an imperative.
         config_root: The file of conf/ (without `.yaml`) that the command composes; None when it composes none, or
             reads its overrides in its own way.
+        shown_root: The file whose groups and values the help tells of where `config_root` is None; None for none.
     """
 
     summary: str
     config_root: str | None = None
+    shown_root: str | None = None
 
 
 COMMANDS = {
     "train": Command("train one run, or go on with it where it stopped", config_root="train"),
-    "sweep": Command("search over configurations: start, go on, status, report, best, cancel, retry"),
+    "sweep": Command(
+        "search over configurations: start, go on, status, report, best, cancel, retry", shown_root="sweep"
+    ),
     "report": Command("compare the runs of a sweep: table, plots, and sentences that the intervals support"),
     "evaluate": Command("measure a trained classifier on labelled data, with intervals", config_root="evaluate"),
     "generate": Command("continue prompts by a policy: base, filtered, best of n, distilled", config_root="generate"),
@@ -139,7 +143,7 @@ def _without_passwords(words: Sequence[str]) -> list[str]:
 
 def _dispatch(words: Sequence[str]) -> int:
     chosen, position = _chosen_command(words)
-    parser, command_parser = build_parsers(chosen)
+    parser, command_parser = build_parsers(chosen, config_dir=config_dir_in(words))
     if chosen is None or command_parser is None:
         parser.parse_args(words)
         parser.print_help()
@@ -169,8 +173,18 @@ def _parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Na
         return parser.parse_args(words)
 
 
-def build_parsers(chosen: str | None = None) -> tuple[CommandParser, CommandParser | None]:
-    """The parser of `nines` and that of the command `chosen`, the only one imported and filled with its arguments."""
+def build_parsers(
+    chosen: str | None = None, *, config_dir: Path | None = None
+) -> tuple[CommandParser, CommandParser | None]:
+    """The parser of `nines` and that of the command `chosen`, the only one imported and filled with its arguments.
+
+    Args:
+        chosen: A command.
+        config_dir: The user's own configurations, whose choices its help tells of, too; None: see `config_tree`.
+
+    Raises:
+        ConfigError: `config_dir` is no folder.
+    """
     parser = CommandParser(
         prog="nines",
         description="Train classifiers that almost never miss the bad case, sweep them, measure how reliable they are.",
@@ -191,17 +205,20 @@ def build_parsers(chosen: str | None = None) -> tuple[CommandParser, CommandPars
         )
         if name == chosen:
             command_parser = added
-            _fill(added, name)
+            _fill(added, name, config_dir=config_dir)
     return parser, command_parser
 
 
-def _fill(parser: argparse.ArgumentParser, name: str) -> None:
+def _fill(parser: argparse.ArgumentParser, name: str, *, config_dir: Path | None) -> None:
     root = COMMANDS[name].config_root
     _add_debug(parser)
-    if root is not None:
+    if (shown := root or COMMANDS[name].shown_root) is not None:
+        from apps.config import config_tree
         from apps.help import config_help
 
-        parser.epilog = config_help(root, command=name)
+        with config_tree(config_dir) as tree:
+            parser.epilog = config_help(shown, command=name, folder=tree)
+    if root is not None:
         parser.add_argument(
             "overrides", nargs="*", metavar="key=value", help="group=choice, or config.key=value, as Hydra reads them"
         )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from nines.errors import UserError, nearest
@@ -41,3 +44,12 @@ def add_address(parser: argparse.ArgumentParser, *, host: str, port: int) -> Non
     """Add `--port` and `--host` of a command that serves pages, with their defaults."""
     parser.add_argument("--port", type=int, default=port, help="port to listen on (default: %(default)s)")
     parser.add_argument("--host", default=host, help="address to listen on (default: %(default)s)")
+
+
+def config_dir_in(words: Sequence[str]) -> Path | None:
+    """The folder after `--config-dir`, for the help of a command, which is made before its words are parsed."""
+    for word, following in itertools.zip_longest(words, words[1:]):
+        option, equals, value = word.partition("=")
+        if option == "--config-dir" and (folder := value if equals else following):
+            return Path(folder)
+    return None

@@ -45,6 +45,7 @@ def config_tree(config_dir: Path | None = None) -> Iterator[Path]:
     if config_dir is None:
         yield config_folder()
         return
+    config_dir = config_dir.expanduser()
     if not config_dir.is_dir():
         raise ConfigError(f"--config-dir {config_dir}: there is no such folder")
     only_yaml = shutil.ignore_patterns("*.py", "*.pyc", "__pycache__")

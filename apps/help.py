@@ -67,12 +67,8 @@ def groups_of(root: str, *, chosen: Mapping[str, str] = {}, folder: Path | None 
 
 def every_group_of(root: str, *, folder: Path | None = None) -> dict[str, Group]:
     """By name, the groups that `root` uses under any of its choices."""
-    found: dict[str, Group] = {}
-    for first in groups_of(root, folder=folder):
-        for choice in first.choices:
-            for group in groups_of(root, chosen={first.name: choice.name}, folder=folder):
-                found.setdefault(group.name, group)
-    return found
+    own = groups_of(root, folder=folder)
+    return {group.name: group for group in [*own, *(group for _, _, group in _brought(own, folder=folder))]}
 
 
 def _groups(file: Path, chosen: Mapping[str, str], folder: Path) -> Iterator[Group]:
@@ -145,7 +141,11 @@ def config_help(root: str, *, command: str, folder: Path | None = None) -> str:
     """The help text: groups with choices and their sentences, default values of the root, examples."""
     lines = []
     own = groups_of(root, folder=folder)
-    for group in [*own, *_brought(root, own, folder=folder)]:
+    brought = [
+        replace(group, name=f"{group.name} (with {first.name}={choice.name})")
+        for first, choice, group in _brought(own, folder=folder)
+    ]
+    for group in [*own, *brought]:
         lines += [
             f"  {group.name}",
             *(line for choice in group.choices for line in _choice_lines(choice, group.default)),
@@ -161,15 +161,16 @@ def config_help(root: str, *, command: str, folder: Path | None = None) -> str:
     return "\n".join(lines).replace("%", "%%")
 
 
-def _brought(root: str, own: Sequence[Group], *, folder: Path | None) -> Iterator[Group]:
-    """The groups beside `own` that other choices bring, named with the first of these choices."""
+def _brought(own: Sequence[Group], *, folder: Path | None) -> Iterator[tuple[Group, Choice, Group]]:
+    """The groups beside `own` that other choices than the defaults bring, each with the first that brings it."""
+    folder = folder or config_folder()
     seen = {group.name for group in own}
     for first in own:
         for choice in first.choices:
-            for group in groups_of(root, chosen={first.name: choice.name}, folder=folder):
+            for group in _groups(folder / first.name / f"{choice.name}.yaml", {}, folder):
                 if group.name not in seen:
                     seen.add(group.name)
-                    yield replace(group, name=f"{group.name} (with {first.name}={choice.name})")
+                    yield first, choice, group
 
 
 def _choice_lines(choice: Choice, default: str | None) -> list[str]:
@@ -193,6 +194,9 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
 def _defaults(file: Path) -> list[tuple[str, str | None]]:
     """The `(group, choice)` entries of a defaults list; `optional` and packages are dropped, and changes of others."""
+    # Hundreds of files are asked, few have such a list, and reading YAML takes milliseconds.
+    if not file.is_file() or "defaults:" not in file.read_text(encoding="utf-8"):
+        return []
     found = []
     for entry in read_yaml(file).get("defaults", []):
         if not isinstance(entry, dict):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apps.config import CONFIG_DIR_VARIABLE
-from apps.help import config_help
 from apps.printed_commands import again, printed
 from apps.sweep_output import FAILED, SHOWN_TRIALS, conclude, elsewhere, say, terminal
 from nines.errors import UserError
@@ -38,7 +37,7 @@ EXAMPLES = """
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the action, the overrides and the options of single actions."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = f"{config_help('sweep', command='sweep')}{EXAMPLES}"
+    parser.epilog = f"{parser.epilog}{EXAMPLES}"
     parser.add_argument(
         "words",
         nargs="*",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import resource
 import shlex
 import subprocess
@@ -132,6 +133,18 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
     out = capsys.readouterr().out
     for name in COMMANDS:
         assert name in out
+
+
+@pytest.mark.parametrize("words", [["--config-dir", "{}"], ["--config-dir={}", "launcher=ours"]])
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_help_tells_of_the_choices_in_the_users_own_folder(
+    command: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "launcher").mkdir()
+    (tmp_path / "launcher" / "ours.yaml").write_text("# A100 partition of our cluster\ndefaults: [slurm, _self_]\n")
+    with pytest.raises(SystemExit):
+        main([command, *(word.format(tmp_path) for word in words), "--help"])
+    assert re.search(r"^ +ours +A100 partition of our cluster$", capsys.readouterr().out, re.MULTILINE)
 
 
 def test_every_command_has_a_module_with_the_two_functions() -> None:
