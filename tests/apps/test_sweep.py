@@ -34,9 +34,15 @@ def runs(tmp_path, monkeypatch):
     return tmp_path
 
 
+# What the user of a named sweep has to give.
+GIVEN = {
+    "ppo": ["module.reward.parts.log_safe.classifier=model", "module.reward.parts.quality.reward_model=rewards"],
+}
+
+
 @pytest.mark.parametrize("name", NAMED)
 def test_every_named_sweep_asks_a_question_and_composes_in_all_its_choices(name):
-    request = read_request([f"sweep={name}"])
+    request = read_request([f"sweep={name}", *GIVEN.get(name, [])])
     assert request.definition.question.endswith("?")
     assert request.definition.name == name
     for values in request.definition.space.examples():
