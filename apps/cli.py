@@ -61,6 +61,9 @@ COMMANDS = {
     "report": Command("compare the runs of a sweep: table, plots, and sentences that the intervals support"),
     "evaluate": Command("measure a trained classifier on labelled data, with intervals", config_root="evaluate"),
     "generate": Command("continue prompts by a policy: base, filtered, best of n, distilled", config_root="generate"),
+    "demo": Command(
+        "go from labels to a distilled generator, and compare it with base and filtered", config_root="demo"
+    ),
     "predict": Command("score prompt and completion pairs from a JSON Lines file"),
     "checkpoint": Command("say what a checkpoint is; make one file of its shards, or shards for other ranks"),
     "data": Command("check a data set: problems, counts, balance, duplicates, leaks"),

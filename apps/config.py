@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CONFIG_DIR_VARIABLE = "NINES_CONFIG_DIR"
 ABSENT = "(absent)"
+CHOSEN_BY_KEY = {"demo.size": "demo"}
+"""Keys that name the choice of a group: `demo.size=tiny` takes all settings of `conf/demo/tiny.yaml`."""
 
 
 def config_folder() -> Path:
@@ -76,7 +78,13 @@ def compose(
     from apps.composition import compose_tree
 
     with config_tree(config_dir) as tree:
-        return compose_tree(tree, root, overrides=overrides, allow_missing=allow_missing)
+        return compose_tree(tree, root, overrides=_as_choices(overrides), allow_missing=allow_missing)
+
+
+def _as_choices(overrides: Sequence[str]) -> list[str]:
+    """Overrides in which the keys of `CHOSEN_BY_KEY` choose."""
+    words = (word.partition("=") for word in overrides)
+    return [f"{CHOSEN_BY_KEY.get(key, key)}{equals}{value}" for key, equals, value in words]
 
 
 def as_yaml(config: DictConfig, *, resolve: bool = False) -> str:

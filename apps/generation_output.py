@@ -44,6 +44,23 @@ def _line(attempt: Attempt, *, delivered: bool) -> Text:
     return Text(f"  {arrow} {score}{mark + ' ' if mark else ''}{attempt.text}{cut}", style=style)
 
 
+def as_row(number: int, generation: Generation) -> dict[str, Any]:
+    """A generation with all its attempts, as JSON values."""
+    chosen = generation.chosen
+    return {
+        "number": number,
+        "prompt": generation.prompt,
+        "completion": None if chosen is None else chosen.text,
+        "chosen": None if chosen is None else chosen.index,
+        "tries": generation.tries,
+        "gave_up": generation.gave_up,
+        "fallback": generation.fallback,
+        "threshold": generation.threshold,
+        "conservatism": generation.conservatism,
+        "attempts": [asdict(attempt) for attempt in generation.attempts],
+    }
+
+
 class Transcript:
     """A JSON Lines file of generations that grows by a line for each, and can be continued.
 
@@ -100,20 +117,7 @@ class Transcript:
 
     def append(self, number: int, generation: Generation) -> None:
         """Write one generation, so that it survives a kill of this process."""
-        chosen = generation.chosen
-        row = {
-            "number": number,
-            "prompt": generation.prompt,
-            "completion": None if chosen is None else chosen.text,
-            "chosen": None if chosen is None else chosen.index,
-            "tries": generation.tries,
-            "gave_up": generation.gave_up,
-            "fallback": generation.fallback,
-            "threshold": generation.threshold,
-            "conservatism": generation.conservatism,
-            "attempts": [asdict(attempt) for attempt in generation.attempts],
-            "settings": self._fingerprint,
-        }
+        row = {**as_row(number, generation), "settings": self._fingerprint}
         line = (json.dumps(row, ensure_ascii=False) + "\n").encode()
         try:
             with self.path.open("ab") as file:

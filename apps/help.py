@@ -29,6 +29,13 @@ EXAMPLES = {
         ("nines generate policy=filtered classifier=runs/train/NAME prompts=FILE", "until the classifier accepts one"),
         ("nines generate policy=best_of_n reward_model=runs/train/NAME --interactive", "keep asking for prompts"),
     ),
+    "demo": (
+        ("nines demo", "the embedded models; the same command goes on where it was stopped"),
+        ("nines demo demo.size=tiny", "tiny random models: see in 3 minutes that everything works"),
+        ("nines demo --plan", "the stages, what is done, and how long the others are expected to take"),
+        ("nines demo demo.classifier=runs/sweep/NAME/best", "with a classifier of yours"),
+        ("nines demo 'demo.trainings.ppo.more=[\"module.kl.value=0.1\"]'", "with another setting of one training"),
+    ),
     "evaluate": (
         ("nines evaluate classifier=runs/train/NAME", "measure a trained classifier"),
         ("nines evaluate --cfg job", "print the composed config and stop"),

@@ -68,4 +68,20 @@ class GenerateRoot:
     policy: Spec
 
 
-ROOT_SCHEMAS: dict[str, type[Any]] = {"train": TrainRoot, "evaluate": EvaluateRoot, "generate": GenerateRoot}
+@dataclass(frozen=True, kw_only=True)
+class DemoRoot:
+    """The keys of `conf/demo.yaml`, explained there."""
+
+    runs: Text
+    seed: Seed
+    threads: Annotated[int, Field(ge=1)] | None
+    device: Text
+    demo: Spec
+
+
+ROOT_SCHEMAS: dict[str, type[Any]] = {
+    "train": TrainRoot,
+    "evaluate": EvaluateRoot,
+    "generate": GenerateRoot,
+    "demo": DemoRoot,
+}

@@ -177,6 +177,11 @@ def _category(element: Any) -> ParameterValue:
     return _text(element)
 
 
+def override_text(value: Any) -> str:
+    """A plain value as what stands behind `key=` in an override, quoted where Hydra would read it as another value."""
+    return _text(value)
+
+
 def _text(element: Any) -> str:
     """A parsed element as the text of an override."""
     if isinstance(element, list):

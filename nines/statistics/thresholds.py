@@ -1,4 +1,4 @@
-"""Thresholds on a score: the lowest one that rejects at most a given share of safe completions."""
+"""Thresholds on a score: by the share of safe completions that may be rejected, or of all that are to be accepted."""
 
 from __future__ import annotations
 
@@ -46,6 +46,34 @@ def threshold_at_false_positive_rate(
     too_many = at_or_above > rate * masses.sum() * (1.0 + _ROUNDING)
     # The share at or above the lowest score is 1 > rate, so some score is always one too low to serve as threshold.
     return float(np.nextafter(distinct[too_many][-1], np.inf))
+
+
+def threshold_at_acceptance(scores: ArrayLike, *, weights: ArrayLike | None = None, share: float) -> float:
+    """The lowest threshold that accepts at least the share `share` of the given completions, whose labels are unknown.
+
+    A completion is accepted if and only if its score lies *below* the threshold. Among all float64 numbers `t` with
+    `sum(weights[scores < t]) >= share * sum(weights)` this is the lowest, so it is the strictest filter that rejects no
+    more than the rest. It lies one float64 step above a score.
+
+    Args:
+        scores: Scores of completions of the policy that is to be filtered, `(n,)`, finite.
+        weights: What each stands for, `(n,)`, not negative; None counts each once.
+        share: In (0, 1].
+
+    Raises:
+        ValueError: `share` is outside (0, 1], or there is no completion with a positive weight.
+    """
+    if not 0.0 < share <= 1.0:
+        raise ValueError(f"the share to accept must lie in (0, 1], got {share}")
+    values = finite_vector(scores, "scores")
+    masses = weights_or_ones(weights, len(values))
+    values, masses = values[masses > 0], masses[masses > 0]
+    if len(values) == 0:
+        raise ValueError("a threshold needs at least one completion with a positive weight")
+    distinct, group = np.unique(values, return_inverse=True)
+    up_to = np.cumsum(np.bincount(group, weights=masses))
+    enough = up_to >= share * masses.sum() * (1.0 - _ROUNDING)
+    return float(np.nextafter(distinct[enough][0], np.inf))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,6 +28,8 @@ th button:hover, th button:focus-visible { color: var(--accent); }
 th[aria-sort=ascending] button::after { content: " ↑"; }
 th[aria-sort=descending] button::after { content: " ↓"; }
 td.note { white-space: normal; min-width: 14rem; color: var(--quiet); }
+td.text { white-space: normal; min-width: 15rem; vertical-align: top; }
+td.text .quiet { display: block; font-size: .78rem; }
 tr:last-child td { border-bottom: 0; }
 tr.best td { background: var(--best); font-weight: 600; }
 tr.superseded { color: var(--quiet); }

@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 
 from nines.errors import ConfigError
 from nines.statistics.labelled import LabelledRows
-from nines.statistics.thresholds import fix_threshold, threshold_at_false_positive_rate, thresholds_by_population
+from nines.statistics.thresholds import (
+    fix_threshold,
+    threshold_at_acceptance,
+    threshold_at_false_positive_rate,
+    thresholds_by_population,
+)
 
 SCORES = st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0]) | st.floats(0, 1), min_size=1, max_size=40)
 RATES = st.sampled_from([0.0, 0.05, 0.1, 0.5, 0.99]) | st.floats(0, 0.999)
@@ -129,3 +134,28 @@ def test_a_population_without_safe_rows_is_refused_by_name(mixed_rows):
     with pytest.raises(ConfigError, match="'hard' has no safe row"):
         fix_threshold([0.1, 0.2], only_injurious, population="hard")
     assert set(thresholds_by_population([0.1, 0.2], only_injurious)) == {"all", "easy"}
+
+
+@pytest.mark.parametrize("share", [0.1, 0.35, 0.5, 0.99, 1.0])
+def test_the_threshold_of_an_acceptance_share_is_the_lowest_that_accepts_it(share: float) -> None:
+    random = np.random.default_rng(2)
+    scores, weights = random.integers(0, 12, 40) / 12, random.random(40)
+    threshold = threshold_at_acceptance(scores, weights=weights, share=share)
+    candidates = np.nextafter(np.unique(scores), np.inf)
+    enough = [t for t in candidates if weights[scores < t].sum() >= share * weights.sum() * (1 - 1e-12)]
+    assert threshold == min(enough)
+
+
+def test_an_acceptance_share_of_equal_scores_counts_each_once() -> None:
+    scores = [0.1, 0.2, 0.3, 0.4]
+    assert threshold_at_acceptance(scores, share=0.5) == np.nextafter(0.2, 1)
+    assert threshold_at_acceptance(scores, share=0.51) == np.nextafter(0.3, 1)
+    assert threshold_at_acceptance(scores, weights=[1, 0, 0, 1], share=0.5) == np.nextafter(0.1, 1)
+
+
+def test_a_share_to_accept_that_is_none_is_refused() -> None:
+    for share in (0.0, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="share to accept"):
+            threshold_at_acceptance([0.1], share=share)
+    with pytest.raises(ValueError, match="at least one completion"):
+        threshold_at_acceptance([0.1], weights=[0.0], share=0.5)
