@@ -2,6 +2,8 @@
 #
 #   make sweep                          set up .venv, fetch the encoder, run the default sweep
 #   make sweep ARGS="sweep=clipping"    another sweep; ARGS goes to `nines sweep`
+#   make demo                           from labels to a distilled generator, and how safe and good it is
+#   make demo ARGS=demo.size=tiny       the same with tiny models, in 3 minutes
 #   make test                           the tests, with coverage
 #   make test-slurm                     the tests on a real SLURM; NINES_SLURM_UP names a script that starts a private one
 #
@@ -13,7 +15,6 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
-ARGS ?= sweep=quick
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 TESTS ?= tests
 SLOW ?= slow
@@ -26,7 +27,7 @@ PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(VEN
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv sweep test test-slow test-slurm check format clean clean-venv
+.PHONY: help venv sweep demo test test-slow test-slurm check format clean clean-venv
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -45,10 +46,14 @@ $(READY): pyproject.toml
 	@$(PIP) install --editable ".[dev]"
 	@touch $@
 
+sweep: ARGS ?= sweep=quick
 sweep: $(READY)  ## Run the default sweep on the embedded data (ARGS="sweep=clipping trials=40")
 	@test -n "$$VIRTUAL_ENV" || echo "== nines lies in $(VENV)/bin; to have it at hand: . $(VENV)/bin/activate"
 	@$(VENV)/bin/nines weights fetch
 	@$(VENV)/bin/nines sweep $(ARGS)
+
+demo: $(READY)  ## From labels to a distilled generator, with a report (ARGS=demo.size=tiny for 3 minutes)
+	@$(VENV)/bin/nines demo $(ARGS)
 
 test: $(READY)  ## Run the tests with coverage (TESTS=tests/nines for a part)
 	@$(PYTEST) $(TESTS) -n $(JOBS) --dist worksteal --cov --cov-report=term:skip-covered

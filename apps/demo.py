@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from apps.config import compose, differences_from_defaults
 from apps.printed_commands import printed
+from apps.weights import fetch_missing
 from nines import stop_requests
 from nines.errors import ConfigError, NinesError
-from nines.files import require_writable
+from nines.files import require_writable, write_text
 from nines.folder_lock import lock_folder
 from nines.run_folder import run_name
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 # Keys that say where and how the pipeline runs, not what it computes.
 NOT_IDENTITY = ("runs", "threads")
 LOCK_SECONDS = 5.0
+OVERRIDES = "overrides.yaml"
 
 
 class Stopped(NinesError):
@@ -47,7 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from omegaconf import OmegaConf
+
     from apps.pipeline.plan import plan_stages, plan_trainings
+    from apps.pipeline.presentation import present
     from apps.pipeline.stages import Unfinished, run_stages
 
     context = context_of(arguments.overrides, config_dir=arguments.config_dir)
@@ -60,13 +65,14 @@ def _run(arguments: argparse.Namespace) -> int:
     require_writable(context.root, key="runs")
     started = time.monotonic()
     with lock_folder(context.root, wait_seconds=LOCK_SECONDS):
+        write_text(context.root / OVERRIDES, OmegaConf.to_yaml(OmegaConf.create(list(arguments.overrides))))
+        # Before the first stage: a machine without a network must not find out after half an hour.
+        fetch_missing(run.config.module.model.source for run in runs.values())
         try:
             records = run_stages(stages, context.root, say=_say)
         except Unfinished as unfinished:
             _say(how_to_go_on(unfinished, printed("demo", *arguments.overrides, config_dir=arguments.config_dir)))
             raise cause_of(unfinished) from unfinished.__cause__
-        from apps.pipeline.presentation import present
-
         present(context, stages, records, seconds=time.monotonic() - started)
     return 0
 

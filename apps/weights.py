@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,6 +51,20 @@ def _fetch(sources: list[str]) -> int:
             folder = weights.fetch(source, progress=progress)
         print(f"{source}: fetched and checked, {folder} ({_size(folder)})")
     return 0
+
+
+def fetch_missing(sources: Iterable[str]) -> None:
+    """Bring what is not in the cache yet into it, with a progress bar; `path:` sources are there or not.
+
+    Raises:
+        WeightsError: A source is malformed or cannot be fetched.
+    """
+    from nines.models import weights
+
+    for source in dict.fromkeys(sources):
+        if not source.startswith("path:") and weights.cached(source) is None:
+            with _bar(source) as progress:
+                weights.fetch(source, progress=progress)
 
 
 def _list() -> int:

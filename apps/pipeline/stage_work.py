@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apps.pipeline.context import Context
-from apps.pipeline.generating import generate_to, read_rows, sample_to, sampler_of
+from apps.pipeline.generating import Cost, generate_to, read_rows, sample_to, sampler_of
 from apps.pipeline.trainings import PlannedRun, train_in
 from datamodules.prompt_files import read_prompts
 from nines.errors import CheckpointError
@@ -113,17 +113,28 @@ def distil(run: PlannedRun, folder: Path) -> dict[str, Any]:
 
 def compare_policies(context: Context, folder: Path) -> dict[str, Any]:
     """Write the completions of the three policies and all verdicts; figures by policy."""
-    from apps.pipeline.judging import judge_policies
-    from lightning_modules.prediction import Predictor
-    from lightning_modules.reward_scorer import RewardScorer
-
-    options = context.options.comparison
-    prompts = held_out_prompts(context, "test", count=options.prompts)
+    prompts = comparison_prompts(context)
     rows, costs = {}, {}
     for name, make in policy_makers(context).items():
         rows[name], costs[name] = generate_to(
             folder / f"{name}.jsonl", prompts, seed=context.seed + SEEDS[name], make=make
         )
+    return judged_figures(context, rows, costs, file=folder / "verdicts.jsonl")
+
+
+def comparison_prompts(context: Context) -> list[str]:
+    """The test prompts that policies are compared on."""
+    return held_out_prompts(context, "test", count=context.options.comparison.prompts)
+
+
+def judged_figures(
+    context: Context, rows: Mapping[str, Sequence[Mapping[str, Any]]], costs: Mapping[str, Cost], *, file: Path
+) -> dict[str, Any]:
+    """Judge completions by policy, `base` among them, and write all verdicts to `file`; figures by policy."""
+    from apps.pipeline.judging import judge_policies
+    from lightning_modules.prediction import Predictor
+    from lightning_modules.reward_scorer import RewardScorer
+
     predictors = {
         "judge": Predictor.load(context.root / "judge_classifier", device=context.device),
         "own": Predictor.load(context.classifier, device=context.device),
@@ -132,12 +143,12 @@ def compare_policies(context: Context, folder: Path) -> dict[str, Any]:
         "judge": RewardScorer.load(context.root / "judge_reward_model", device=context.device),
         "own": RewardScorer.load(context.reward_model, device=context.device),
     }
-    judged = judge_policies(rows, costs, classifiers=predictors, reward_models=scorers, file=folder / "verdicts.jsonl")
+    judged = judge_policies(rows, costs, classifiers=predictors, reward_models=scorers, file=file)
     return {
         name: one.figures(
             judge_threshold=_threshold_of(predictors["judge"]),
             own_threshold=_threshold_of(predictors["own"]),
-            confidence=options.confidence,
+            confidence=context.options.comparison.confidence,
         )
         for name, one in judged.items()
     }

@@ -1,9 +1,9 @@
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from apps.cli import main
 from apps.demo import context_of
 from apps.pipeline.generating import read_rows
 from apps.pipeline.stages import StageRecord
+from benchmarks import ppo_seeds
 from nines.files import read_json
 from nines.policies.options import SamplingOptions
 
@@ -80,6 +81,7 @@ def folder_in(runs: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_tiny_demo_states_every_figure_and_shows_it(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = folder_in(finished)
     found = read_json(folder / "results.json")
@@ -114,6 +116,7 @@ def test_the_tiny_demo_states_every_figure_and_shows_it(finished: Path, capsys: 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_killed_and_interrupted_within_a_stage_it_goes_on_to_the_same_policy(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path / "runs")
     folder = folder_in(tmp_path / "runs")
@@ -132,7 +135,7 @@ def test_killed_and_interrupted_within_a_stage_it_goes_on_to_the_same_policy(fin
     interrupted = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     wait_for((folder / "comparison").exists, interrupted)
     interrupted.send_signal(signal.SIGINT)
-    _, said = interrupted.communicate(timeout=240)
+    _, said = interrupted.communicate(timeout=600)
     assert interrupted.returncode == 130, said
     assert "the stage comparison is unfinished; what is done is kept" in said
     assert f"nines demo {TINY[0]}" in said
@@ -145,10 +148,30 @@ def test_killed_and_interrupted_within_a_stage_it_goes_on_to_the_same_policy(fin
         assert [row["completion"] for row in resumed] == [row["completion"] for row in undisturbed]
 
 
-def wait_for(holds, process: subprocess.Popen) -> None:  # type: ignore[no-untyped-def]
-    until = time.monotonic() + 240
+def wait_for(holds: Callable[[], bool], process: subprocess.Popen) -> None:
+    until = time.monotonic() + 600
     while not holds():
         assert process.poll() is None, "it ended before"
         assert time.monotonic() < until
         time.sleep(0.02)
-    assert os.getpid() != process.pid
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_distillation_is_repeated_with_other_seeds_on_a_finished_demo(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [str(folder_in(finished)), "--seeds", "0", "1", "--epochs", "1", "--threads", "1"]
+    command += ["--json", str(tmp_path / "figures.json")]
+    assert ppo_seeds.main(command) == 0
+    shown = capsys.readouterr()
+    assert "base policy" in shown.out
+    found = read_json(tmp_path / "figures.json")
+    assert set(found["seeds"]) == {"0", "1"}
+    assert found["seeds"]["0"]["base"] == found["seeds"]["1"]["base"]
+    rows = [read_rows(folder_in(finished) / "ppo_seeds" / f"judged-{seed}" / "distilled.jsonl") for seed in (0, 1)]
+    assert rows[0] != rows[1]
+    assert ppo_seeds.main(command) == 0
+    again = capsys.readouterr()
+    assert again.out == shown.out
+    assert again.err.count("done before") == 4
