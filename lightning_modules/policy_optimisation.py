@@ -26,7 +26,7 @@ from lightning_modules.text_rewards import TextReward, build_reward
 from nines.building import build
 from nines.clipping.base import GradientClipping
 from nines.errors import CapabilityError, ConfigError
-from nines.models.actor_critic import ActorCritic, TokenFigures
+from nines.models.actor_critic import ActorCritic, TokenFigures, reference_log_probs
 from nines.models.language_model import LanguageModel, LanguageModelOptions, load_language_model
 from nines.policies.options import SamplingOptions
 from nines.rl.kl import KLCoefficient
@@ -170,23 +170,27 @@ class PolicyOptimisation(ClippedTraining):
         # transformers checkpoints gradients only in training mode; without dropout the modes are otherwise alike.
         return model.train(self.model_options.gradient_checkpointing)
 
-    def figures_of(self, completions: Completions, *, entropy: bool) -> TokenFigures:
+    def figures_of(self, completions: Completions, *, entropy: bool, frozen: Tensor | None = None) -> TokenFigures:
         """What the policy of now and its value head say of sampled tokens."""
         figures: TokenFigures = self.model(
-            completions, temperature=self.sampling.temperature, entropy=entropy, values=self.options.needs_values
+            completions,
+            temperature=self.sampling.temperature,
+            entropy=entropy,
+            values=self.options.needs_values,
+            frozen=frozen,
         )
         return figures
 
-    def reference_log_probs(self, completions: Completions) -> Tensor:
+    def reference_log_probs(self, completions: Completions, *, frozen: Tensor | None = None) -> Tensor:
         """Log-probabilities of the sampled tokens under the frozen reference, (completions, completion width)."""
-        sampled = completions.mask.clone()
-        sampled[:, : completions.prompt_width] = False
-        model = self.base or self.model.policy
-        with nullcontext() if self.base is not None else model.reference():
-            found = model.completion_log_probs(
-                completions.tokens, completions.mask, sampled, temperature=self.sampling.temperature
-            )
-        return found[:, completions.prompt_width :]
+        temperature = self.sampling.temperature
+        if self.base is not None:
+            return reference_log_probs(self.base, completions, temperature=temperature)
+        return self.model.reference_log_probs(completions, temperature=temperature, frozen=frozen)
+
+    def frozen_states(self, completions: Completions) -> Tensor | None:
+        """What the layers say that are never trained; None where nothing is to be saved, or ranks share the layers."""
+        return None if is_shared_out(self.model) else self.model.frozen_states(completions)
 
     # ---- sampling
 

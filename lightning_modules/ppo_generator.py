@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from lightning_modules.frozen_states import FrozenStates
 from lightning_modules.gathering import gather_from_ranks
 from lightning_modules.held_out import FIGURES, HeldOut, HeldOutEvaluation
 from lightning_modules.policy_optimisation import PolicyOptimisation, iteration_seed
@@ -38,6 +39,7 @@ class PPOGenerator(PolicyOptimisation):
     """
 
     objectives: ClassVar[tuple[str, ...]] = FIGURES
+    frozen: FrozenStates
 
     def training_step(self, batch: Mapping[str, Tensor], batch_idx: int) -> None:
         """Sample, score, look back, penalise divergence, estimate advantages, learn, steer the KL."""
@@ -78,14 +80,17 @@ class PPOGenerator(PolicyOptimisation):
         of new and old probabilities is 1 to the bit.
         """
         completions = as_completions(sampled, padding=self.model.policy.pad, device=self.device)
+        self.frozen = FrozenStates(self.frozen_states)
         found = torch.zeros(4, *completions.completion_mask.shape, device=self.device)
         with torch.no_grad(), without_cached_casts():
             for minibatch in self.minibatches(completions, epoch=0):
                 for rows in self.own_passes(completions, minibatch):
                     part = take(completions, rows).trimmed()
-                    policy = self.figures_of(part, entropy=True)
+                    frozen = self.frozen.of(part, rows)
+                    policy = self.figures_of(part, entropy=True, frozen=frozen)
                     assert policy.entropy is not None
-                    seen = [policy.log_probs, self.reference_log_probs(part), policy.values, policy.entropy]
+                    reference = self.reference_log_probs(part, frozen=frozen)
+                    seen = [policy.log_probs, reference, policy.values, policy.entropy]
                     found[:, rows.to(self.device), : part.completion_mask.shape[1]] = torch.stack(seen)
         log_probs, reference, values, entropy = self.summed_over_ranks(found)
         scores = torch.tensor([one.score for one in sampled], device=self.device)
@@ -121,6 +126,7 @@ class PPOGenerator(PolicyOptimisation):
         finished, prompt = rollout.completions.finished, rollout.completions.prompt
         chosen = worth_imitating(rollout.scores, finished, prompt, self.options).nonzero().flatten()
         best = take(rollout, chosen)
+        self.frozen = FrozenStates(self.frozen_states)  # other rows than those that were looked back on
         if len(best) < self.trainer.world_size:
             return updates
         for epoch in range(self.options.epochs):
@@ -149,6 +155,7 @@ class PPOGenerator(PolicyOptimisation):
             rank=self.trainer.global_rank,
             ranks=self.trainer.world_size,
             size=self.options.forward_size,
+            prompts=completions.prompt.cpu() if self.options.keep_siblings_together else None,
         )
 
     def tokens_of(self, rollout: Rollout, minibatch: Tensor) -> float:
@@ -169,7 +176,8 @@ class PPOGenerator(PolicyOptimisation):
     ) -> tuple[Tensor, Tensor]:
         """Loss and sums of one forward pass; without targets the completions are imitated."""
         part = take(rollout, rows).trimmed()
-        now = self.figures_of(part.completions, entropy=self.options.entropy_coefficient > 0)
+        frozen = self.frozen.of(part.completions, rows)
+        now = self.figures_of(part.completions, entropy=self.options.entropy_coefficient > 0, frozen=frozen)
         if targets is None:
             return imitation_loss(now, part, count=count)
         aims = take(targets, rows).narrowed(part.mask.shape[1])

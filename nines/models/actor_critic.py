@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from nines.models.language_model import LanguageModel
-from nines.models.token_log_probs import MOST_LOGITS
+from nines.models.split_trunk import SplitTrunk
+from nines.models.token_log_probs import MOST_LOGITS, log_probs_of
+from nines.rl.prompt_rows import PromptRows, prompt_rows
 from nines.rl.rollout import Completions
 
 
@@ -42,6 +44,7 @@ class ActorCritic(nn.Module):
         super().__init__()
         self.policy = policy
         self.critic = critic
+        self._split = SplitTrunk.of(policy)
         self.value_head = nn.Linear((critic or policy).hidden_size, 1)
         nn.init.zeros_(self.value_head.weight)
         nn.init.zeros_(self.value_head.bias)
@@ -56,6 +59,7 @@ class ActorCritic(nn.Module):
         temperature: float = 1.0,
         entropy: bool = False,
         values: bool = True,
+        frozen: Tensor | None = None,
     ) -> TokenFigures:
         """Log-probabilities and values of the sampled tokens.
 
@@ -64,27 +68,53 @@ class ActorCritic(nn.Module):
             temperature: What logits are divided by: the one that the tokens were sampled with.
             entropy: Whether to compute the entropy too, at the price of another pass of the output head.
             values: Whether to compute the values; else they are zero.
+            frozen: What `frozen_states` gave for the same completions; None computes it.
         """
-        hidden = self.policy.hidden_states(completions.tokens, completions.mask)
-        first = completions.prompt_width
-        sampled = completions.mask.clone()
-        sampled[:, :first] = False
-        log_probs = self.policy.log_probs_from(hidden, completions.tokens, sampled, temperature=temperature)[:, first:]
-        # The state in which a token was chosen is that of the token before it.
-        before = hidden[:, first - 1 : -1]
-        mask = completions.completion_mask
+        rows, mask = prompt_rows(completions), completions.completion_mask
+        before = rows.states_before(self._hidden_states(rows, frozen))
+        log_probs = _log_probs(self.policy, before, completions, temperature=temperature)
         spread = None
         if entropy:
             found = entropy_of(before[mask], head=self.policy.head, temperature=temperature)
             spread = torch.zeros_like(log_probs).masked_scatter(mask, found)
-        return TokenFigures(log_probs, self._values(completions, before, wanted=values, like=log_probs), spread)
+        return TokenFigures(log_probs, self._values(rows, before, wanted=values, like=log_probs), spread)
 
-    def _values(self, completions: Completions, before: Tensor, *, wanted: bool, like: Tensor) -> Tensor:
+    def frozen_states(self, completions: Completions) -> Tensor | None:
+        """What the layers that are never trained make of the completions, (prompts, width, hidden).
+
+        Policy and reference share it, and it stays the same from epoch to epoch. None where there are no such layers,
+        or where the architecture cannot be cut.
+        """
+        if self._split is None:
+            return None
+        rows = prompt_rows(completions)
+        return self._split.frozen_states(rows.tokens, attention=rows.attention, positions=rows.positions)
+
+    def reference_log_probs(
+        self, completions: Completions, *, temperature: float = 1.0, frozen: Tensor | None = None
+    ) -> Tensor:
+        """Log-probabilities under the policy's frozen reference, (completions, completion width), without gradients.
+
+        Raises:
+            CapabilityError: The policy keeps no reference.
+        """
+        rows = prompt_rows(completions)
+        with torch.no_grad(), self.policy.reference():
+            before = rows.states_before(self._hidden_states(rows, frozen))
+            return _log_probs(self.policy, before, completions, temperature=temperature)
+
+    def _hidden_states(self, rows: PromptRows, frozen: Tensor | None) -> Tensor:
+        if self._split is None:
+            return _whole_trunk(self.policy, rows)
+        if frozen is None:
+            frozen = self._split.frozen_states(rows.tokens, attention=rows.attention, positions=rows.positions)
+        return self._split.hidden_states(frozen, attention=rows.attention, positions=rows.positions)
+
+    def _values(self, rows: PromptRows, before: Tensor, *, wanted: bool, like: Tensor) -> Tensor:
         if not wanted:
             return torch.zeros_like(like)
         if self.critic is not None:
-            hidden = self.critic.hidden_states(completions.tokens, completions.mask)
-            before = hidden[:, completions.prompt_width - 1 : -1]
+            before = rows.states_before(_whole_trunk(self.critic, rows))
         values: Tensor = self.value_head(before.to(self.value_head.weight.dtype)).squeeze(-1).float()
         return values
 
@@ -103,6 +133,34 @@ class ActorCritic(nn.Module):
             if part is not None and name.startswith(prefix := "policy." if part is self.policy else "critic."):
                 return part.depth_of(name.removeprefix(prefix))
         return self.layer_count + 1
+
+
+def reference_log_probs(model: LanguageModel, completions: Completions, *, temperature: float = 1.0) -> Tensor:
+    """Log-probabilities of the sampled tokens under `model`, (completions, completion width), without gradients."""
+    rows = prompt_rows(completions)
+    with torch.no_grad():
+        before = rows.states_before(_whole_trunk(model, rows))
+        return _log_probs(model, before, completions, temperature=temperature)
+
+
+def _whole_trunk(model: LanguageModel, rows: PromptRows) -> Tensor:
+    hidden: Tensor = model.trunk(
+        input_ids=rows.tokens, attention_mask=rows.attention, position_ids=rows.positions, use_cache=False
+    ).last_hidden_state
+    return hidden
+
+
+def _log_probs(model: LanguageModel, before: Tensor, completions: Completions, *, temperature: float) -> Tensor:
+    """Of the sampled tokens, from the states that they were chosen in; 0 on padding."""
+    mask = completions.completion_mask
+    chosen = log_probs_of(
+        before[mask],
+        completions.tokens[:, completions.prompt_width :][mask],
+        head=model.head,
+        vocabulary=model.vocabulary,
+        temperature=temperature,
+    )
+    return torch.zeros(mask.shape, dtype=torch.float32, device=before.device).masked_scatter(mask, chosen)
 
 
 def entropy_of(hidden: Tensor, *, head: nn.Module, temperature: float, most_logits: int = MOST_LOGITS) -> Tensor:

@@ -190,7 +190,9 @@ def minibatches(prompts: Tensor, *, size: int, seed: Sequence[int], together: bo
     return [torch.from_numpy(np.concatenate([np.flatnonzero(number == prompt) for prompt in part])) for part in parts]
 
 
-def share_of_rank(rows: Tensor, lengths: Tensor, *, rank: int, ranks: int, size: int) -> list[Tensor]:
+def share_of_rank(
+    rows: Tensor, lengths: Tensor, *, rank: int, ranks: int, size: int, prompts: Tensor | None = None
+) -> list[Tensor]:
     """What one rank computes of a minibatch, cut into forward passes of rows of similar length.
 
     Args:
@@ -198,7 +200,9 @@ def share_of_rank(rows: Tensor, lengths: Tensor, *, rank: int, ranks: int, size:
         lengths: Tokens of every row of the rollout, by which work is shared out evenly.
         rank: Which one, from 0.
         ranks: How many.
-        size: Rows of one forward pass, one more where the ranks cannot share the minibatch evenly.
+        size: Rows of one forward pass, a few more where the ranks cannot share the minibatch evenly.
+        prompts: Number of each row's prompt, shape (rows of the rollout,): keeps the rows of a prompt in one pass.
+            None shares out row by row.
 
     Returns:
         Indices of rows for each pass. All ranks have the same number of passes.
@@ -206,13 +210,17 @@ def share_of_rank(rows: Tensor, lengths: Tensor, *, rank: int, ranks: int, size:
     Raises:
         ConfigError: A rank would have none.
     """
-    if len(rows) < ranks:
-        raise ConfigError(
-            f"a minibatch of {len(rows)} completions is too small for {ranks} ranks; raise minibatch_size"
-        )
-    by_length = rows[torch.argsort(lengths[rows], descending=True, stable=True)]
-    passes = math.ceil(math.ceil(len(rows) / ranks) / size)
-    return list(by_length[rank::ranks].tensor_split(min(passes, len(rows) // ranks)))
+    units = [rows[place : place + 1] for place in range(len(rows))]
+    if prompts is not None:
+        units = [rows[prompts[rows] == prompt] for prompt in torch.unique(prompts[rows])]
+    if len(units) < ranks:
+        what = "completions" if prompts is None else "prompts with all their completions"
+        raise ConfigError(f"a minibatch of {len(units)} {what} is too small for {ranks} ranks; raise minibatch_size")
+    total = torch.stack([lengths[unit].sum() for unit in units])
+    own = [units[place] for place in torch.argsort(total, descending=True, stable=True).tolist()][rank::ranks]
+    passes = min(math.ceil(math.ceil(len(rows) / ranks) / size), len(units) // ranks)
+    cuts = np.array_split(np.arange(len(own)), passes)
+    return [torch.cat([own[place] for place in cut]) for cut in cuts]
 
 
 def _take(value: object, index: Tensor) -> object:

@@ -11,18 +11,23 @@ pytestmark = pytest.mark.slow
 COMPARED = ("score", "policy_loss", "value_loss", "kl_k3", "clip_fraction", "entropy", "explained_variance")
 
 
-@pytest.mark.parametrize("train", ["all", "lora"])
+@pytest.mark.parametrize("train", ["all", "lora", "upper"])
 def test_two_ranks_learn_what_one_process_learns(tmp_path: Path, train: str) -> None:
-    arguments: dict[str, Any] = {"model": {"train": train}, "ppo": {"whiten_advantages": "minibatch"}}
+    arguments: dict[str, Any] = {
+        "model": {"train": train, "upper_layers": 2},
+        "ppo": {"whiten_advantages": "minibatch"},
+    }
     alone = seen_under(tmp_path, "one", **arguments)
     assert_alike(alone, seen_under(tmp_path, "ddp", **arguments))
 
 
-@pytest.mark.parametrize("stage", [1, 2, 3])
-@pytest.mark.parametrize("train", ["all", "lora"])
+@pytest.mark.parametrize(
+    ("stage", "train"),
+    [*((stage, train) for stage in (1, 2, 3) for train in ("all", "lora")), (2, "upper"), (3, "upper")],
+)
 def test_zero_learns_what_one_process_learns(tmp_path: Path, stage: int, train: str) -> None:
     pytest.importorskip("deepspeed")
-    arguments: dict[str, Any] = {"model": {"train": train}}
+    arguments: dict[str, Any] = {"model": {"train": train, "upper_layers": 2}}
     alone = seen_under(tmp_path, "one", **arguments)
     assert_alike(alone, seen_under(tmp_path, f"zero{stage}", **arguments))
 

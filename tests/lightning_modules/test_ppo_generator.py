@@ -41,6 +41,7 @@ def parameters(module: PPOGenerator) -> dict[str, torch.Tensor]:
         ({"model": {"train": "all"}}, "32-true"),
         ({"model": {"train": "lora"}, "critic": "separate"}, "32-true"),
         ({"model": {"train": "upper", "upper_layers": 2}}, "bf16-mixed"),
+        ({"model": {"train": "upper", "upper_layers": 2}, "ppo": {"keep_siblings_together": True}}, "32-true"),
         ({"model": {"train": "all", "gradient_checkpointing": True}}, "32-true"),
     ],
 )

@@ -88,3 +88,31 @@ def test_what_is_not_trained_is_named_and_depths_rise_to_the_value_head():
     assert model.depth_of("policy.network.model.embed_tokens.weight") == 0
     assert model.depth_of("critic.network.model.layers.2.mlp.up_proj.weight") == 3
     assert model.depth_of("value_head.weight") == model.layer_count + 1 == 5
+
+
+@pytest.mark.parametrize("train", ["all", "upper"])
+def test_siblings_in_one_row_get_the_figures_that_each_has_in_a_row_of_its_own(train):
+    options = LanguageModelOptions(source="tiny:llama", train=train, upper_layers=2)
+    model = ActorCritic(load_language_model(options))
+    nn.init.normal_(model.value_head.weight)
+    apart = rows([[6, 7, 30], [8, 9], [6, 7, 30]], [[12, 13, 14, 15], [16], [17, 18]])
+    together = dataclasses.replace(apart, prompt=torch.tensor([3, 1, 3]))
+    mask = apart.completion_mask
+    expected, found = model(apart, entropy=True), model(together, entropy=True)
+    for field in dataclasses.fields(found):
+        one, other = getattr(found, field.name)[mask], getattr(expected, field.name)[mask]
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
+
+
+def test_what_the_frozen_layers_gave_before_changes_no_bit_of_policy_or_reference():
+    options = LanguageModelOptions(source="tiny:llama", train="upper", upper_layers=2)
+    model = ActorCritic(load_language_model(options))
+    model.policy.keep_reference()
+    started = model(COMPLETIONS).log_probs.detach()
+    with torch.no_grad():
+        for parameter in model.policy.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter) * parameter.requires_grad)
+    frozen = model.frozen_states(COMPLETIONS)
+    assert torch.equal(model(COMPLETIONS, frozen=frozen).log_probs, model(COMPLETIONS).log_probs)
+    assert torch.equal(model.reference_log_probs(COMPLETIONS, frozen=frozen), started)
+    assert not torch.allclose(model(COMPLETIONS).log_probs, started)

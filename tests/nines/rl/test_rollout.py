@@ -110,3 +110,20 @@ def test_ranks_share_a_minibatch_in_equally_many_passes(ranks, size, count):
     for share in shares:
         ordered = lengths[torch.cat(share)]
         assert torch.equal(ordered, ordered.sort(descending=True).values)
+
+
+@pytest.mark.parametrize(("ranks", "size"), [(1, 4), (1, 100), (2, 4), (3, 2)])
+def test_siblings_stay_in_one_pass_and_every_row_is_in_one(ranks, size):
+    prompts = torch.tensor([5, 3, 5, 3, 7, 7, 9, 9, 1, 1, 2, 2])
+    rows, lengths = torch.arange(12), torch.tensor([9, 1, 9, 1, 4, 4, 6, 6, 2, 2, 3, 3])
+    shares = [share_of_rank(rows, lengths, rank=rank, ranks=ranks, size=size, prompts=prompts) for rank in range(ranks)]
+    passes = [one for share in shares for one in share]
+    assert sorted(torch.cat(passes).tolist()) == rows.tolist()
+    assert len({len(share) for share in shares}) == 1
+    for number in prompts.unique():
+        assert sum(bool((prompts[one] == number).any()) for one in passes) == 1
+
+
+def test_fewer_prompts_than_ranks_is_the_users_mistake_where_siblings_stay_together():
+    with pytest.raises(ConfigError, match="a minibatch of 1 prompts with all their completions is too small"):
+        share_of_rank(torch.arange(4), torch.ones(4), rank=0, ranks=2, size=2, prompts=torch.zeros(4))
