@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nines.errors import ConfigError
 from nines.models.dropout import DropoutOptions
-from nines.models.encoders import find_layers, load_encoder, recompute_activations
+from nines.models.encoders import find_embeddings, find_layers, load_encoder, recompute_activations
 from nines.models.head import ClassifierHead, check_pooling, pool
 from nines.models.last_layer import can_narrow, last_layer_at, tokens_read
 from nines.models.stages import EncoderStages
@@ -27,7 +27,8 @@ class PairClassifierOptions:
     Args:
         source: Where encoder and tokenizer come from, see `nines.models.weights`.
         max_tokens: The longest pair in tokens; a longer prompt loses its start.
-        pooling: cls, mean, max or completion_mean, see `nines.models.head.pool`.
+        pooling: cls, mean, max, completion_mean or completion_last, see `nines.models.head.pool`.
+        layers: Keep the encoder's lowest layers only; None keeps all.
         head_hidden: Width of the head's hidden layer; None for a linear head.
         freeze_layers: 0 trains all; k freezes the embeddings and the k lower layers.
         trunk_cache: Whether the outputs of frozen layers are computed once and kept on disk.
@@ -38,6 +39,7 @@ class PairClassifierOptions:
     source: str = EMBEDDED_SOURCE
     max_tokens: int = 128
     pooling: str = "completion_mean"
+    layers: int | None = None
     head_hidden: int | None = None
     freeze_layers: int = 0
     trunk_cache: bool = True
@@ -160,7 +162,7 @@ class PairClassifier(nn.Module):
 
         The last one belongs to the outermost group, with the head: it is computed piece by piece, past its `forward`.
         """
-        return [self.encoder.get_submodule("embeddings"), *self.layers[:-1]]
+        return [find_embeddings(self.encoder)[1], *self.layers[:-1]]
 
     def entry_points(self) -> tuple[str, ...]:
         """Methods besides `forward` by which a computation begins."""
@@ -182,7 +184,7 @@ class PairClassifier(nn.Module):
             return int(layer[1]) + 1
         if rest.startswith("encoder.conv."):
             return 1  # DeBERTa-v2's convolution acts on the first layer's output
-        if rest.startswith("final_norm."):
+        if rest.startswith(("final_norm.", "norm.")):
             return self.layer_count
         return 0  # embeddings, and the relative positions that every layer of DeBERTa-v2 reads
 
@@ -199,6 +201,7 @@ def build_pair_classifier(
     source: str = EMBEDDED_SOURCE,
     *,
     pooling: str = "completion_mean",
+    layers: int | None = None,
     head_hidden: int | None = None,
     freeze_layers: int = 0,
     dropout: DropoutOptions | None = None,
@@ -212,7 +215,7 @@ def build_pair_classifier(
     """
     check_pooling(pooling)
     options = dropout or DropoutOptions()
-    encoder = load_encoder(resolve(source), dropout=options)
+    encoder = load_encoder(resolve(source), dropout=options, layers=layers)
     if activation_checkpointing:
         recompute_activations(encoder)
     return PairClassifier(

@@ -1,4 +1,7 @@
-"""Loads an encoder of transformers with the dropout that was asked for, and finds its layers."""
+"""Loads an encoder of transformers with the dropout that was asked for, and finds its layers.
+
+A causal language model serves as encoder, too: its states of the completion's tokens have read prompt and completion.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nines.errors import CapabilityError, WeightsError
+from nines.errors import CapabilityError, ConfigError, WeightsError
 from nines.models import attention
 from nines.models.dropout import DropoutOptions
 from nines.models.fast_dropout import use_fast_dropout
@@ -17,13 +20,21 @@ from nines.models.quiet_loading import quietly
 _HIDDEN = ("hidden_dropout_prob", "mlp_dropout", "hidden_dropout")
 _ATTENTION = ("attention_probs_dropout_prob", "attention_dropout")
 _LAYER_PATHS = ("encoder.layer", "layers")
-"""Where encoders keep their layers: BERT, RoBERTa, DeBERTa-v2; ModernBERT."""
+"""Where encoders keep their layers: BERT, RoBERTa, DeBERTa-v2; ModernBERT, and decoders such as Llama and Qwen."""
+_EMBEDDINGS = ("embeddings", "embed_tokens")
+"""Where they keep their embeddings: encoders; decoders, whose positions enter in the layers (`rotary_emb`)."""
 
 
-def load_encoder(folder: Path, *, dropout: DropoutOptions) -> nn.Module:
+def load_encoder(folder: Path, *, dropout: DropoutOptions, layers: int | None = None) -> nn.Module:
     """The encoder in `folder` in float32, without pooler or task head, in eval mode.
 
+    Args:
+        folder: A transformers folder.
+        dropout: What replaces the model's own.
+        layers: Keep the lowest only; None keeps all. What is above them is neither stored nor computed.
+
     Raises:
+        ConfigError: There are fewer `layers`, or none would stay.
         WeightsError: The folder cannot be loaded, or lacks parameters (which would silently stay random).
         CapabilityError: The architecture has no such dropout, or layers that nines does not know.
     """
@@ -37,6 +48,8 @@ def load_encoder(folder: Path, *, dropout: DropoutOptions) -> nn.Module:
         _set_dropout(config, dropout)
         # DeBERTa's attention adds relative positions within the product: it has one implementation, its own.
         chosen = {} if config.model_type.startswith("deberta") else {"attn_implementation": attention.NAME}
+        if _is_decoder(config):
+            chosen = {"attn_implementation": "sdpa"}  # ours knows neither causal masks nor shared keys
         with quietly():
             encoder: Any
             encoder, report = load(
@@ -52,10 +65,14 @@ def load_encoder(folder: Path, *, dropout: DropoutOptions) -> nn.Module:
             f"the weights in {folder} lack {len(missing)} parameters of the architecture, such as {missing[0]}"
         )
     embedding = dropout.embedding if dropout.embedding is not None else own_embedding
-    for module in encoder.embeddings.modules():
-        if isinstance(module, nn.Dropout) and embedding is not None:
-            module.p = embedding
+    rates = [module for module in find_embeddings(encoder)[1].modules() if isinstance(module, nn.Dropout)]
+    if dropout.embedding and not rates:
+        raise CapabilityError(f"{config.model_type} has no embedding dropout; leave dropout.embedding empty")
+    for module in rates:
+        module.p = module.p if embedding is None else embedding
     use_fast_dropout(encoder)
+    if layers is not None:
+        _keep_lowest(encoder, layers)
     if dropout.layer_drop > 0:
         for layer in find_layers(encoder)[1]:
             layer.register_forward_hook(SkipRows(dropout.layer_drop), with_kwargs=True)
@@ -74,16 +91,19 @@ def find_layers(encoder: nn.Module) -> tuple[str, nn.ModuleList]:
             layers = encoder.get_submodule(path)
         except AttributeError:
             continue
-        if (
-            isinstance(layers, nn.ModuleList)
-            and hasattr(encoder, "embeddings")
-            and not hasattr(encoder, "embeddings_project")
-        ):
+        known = hasattr(encoder, "embeddings") or (hasattr(encoder, "embed_tokens") and hasattr(encoder, "rotary_emb"))
+        if isinstance(layers, nn.ModuleList) and known and not hasattr(encoder, "embeddings_project"):
             return path, layers
     raise CapabilityError(
         f"{type(encoder).__name__} keeps its layers where nines does not look; use a model of the BERT, RoBERTa, "
-        "DeBERTa-v2 or ModernBERT family"
+        "DeBERTa-v2, ModernBERT or Llama family"
     )
+
+
+def find_embeddings(encoder: nn.Module) -> tuple[str, nn.Module]:
+    """The name of what makes hidden states of tokens, and the module, of an encoder whose layers can be found."""
+    name = next(name for name in _EMBEDDINGS if hasattr(encoder, name))
+    return name, encoder.get_submodule(name)
 
 
 def recompute_activations(encoder: nn.Module) -> None:
@@ -119,6 +139,20 @@ class SkipRows:
         if isinstance(output, Tensor):
             return torch.where(kept, output, hidden)
         return (torch.where(kept, output[0], hidden), *output[1:])
+
+
+def _is_decoder(config: Any) -> bool:
+    """Whether each token sees only those before it: decoders alone share keys between heads, or may."""
+    return hasattr(config, "num_key_value_heads")
+
+
+def _keep_lowest(encoder: Any, count: int) -> None:
+    path, layers = find_layers(encoder)
+    if not 1 <= count <= len(layers):
+        raise ConfigError(f"module.model.layers={count}: the model has {len(layers)}; give 1 to {len(layers)}, or null")
+    parent, _, name = path.rpartition(".")
+    setattr(encoder.get_submodule(parent), name, layers[:count])
+    encoder.config.num_hidden_layers = count
 
 
 def _set_dropout(config: Any, dropout: DropoutOptions) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nines.errors import ConfigError, nearest
 
-Pooling = Literal["cls", "mean", "max", "completion_mean"]
+Pooling = Literal["cls", "mean", "max", "completion_mean", "completion_last"]
 
 
 def pool(hidden: Tensor, pooling: Pooling, *, attention_mask: Tensor | None, completion_mask: Tensor) -> Tensor:
@@ -18,7 +18,8 @@ def pool(hidden: Tensor, pooling: Pooling, *, attention_mask: Tensor | None, com
     Args:
         hidden: (batch, tokens, hidden).
         pooling: `cls`: the first token; `mean`, `max`: over all tokens but padding; `completion_mean`: over the
-            completion's tokens, which have attended to the prompt already.
+            completion's tokens, which have attended to the prompt already; `completion_last`: the completion's last
+            token, which in a causal language model is the only one that has seen all of it.
         attention_mask: (batch, tokens) bool, False on padding; None when there is no padding.
         completion_mask: (batch, tokens) bool, True on the completion's tokens; a row without any gives zeros.
 
@@ -29,6 +30,10 @@ def pool(hidden: Tensor, pooling: Pooling, *, attention_mask: Tensor | None, com
         return hidden[:, 0]
     if pooling == "completion_mean":
         return _masked_mean(hidden, completion_mask)
+    if pooling == "completion_last":
+        place = torch.arange(hidden.shape[1], device=hidden.device) * completion_mask
+        last = hidden[torch.arange(len(hidden), device=hidden.device), place.amax(dim=1)]
+        return last * completion_mask.any(dim=1, keepdim=True)
     if attention_mask is None:
         return hidden.amax(dim=1) if pooling == "max" else hidden.mean(dim=1, dtype=torch.float32).to(hidden.dtype)
     if pooling == "max":

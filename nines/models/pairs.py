@@ -32,7 +32,8 @@ class PairTokenizer:
     """The tokenizer of a model, for pairs of prompt and completion.
 
     A pair that is too long loses the *start of its prompt*: what happens right before the completion decides how it
-    reads. The completion is what is judged, so it is never cut.
+    reads. The completion is what is judged, so it is never cut. Where the tokenizer puts no special token between the
+    two, as those of language models do not, a space stands there, as in running text.
 
     Args:
         source: Where the model comes from, see `nines.models.weights`.
@@ -90,7 +91,8 @@ class PairTokenizer:
         """
         prompts = list(dict.fromkeys(prompt for prompt, _ in pairs))
         number = {prompt: position for position, prompt in enumerate(prompts)}
-        ids = self._encode_texts([*prompts, *(completion for _, completion in pairs)], progress=progress)
+        gap = "" if self.template.between else " "
+        ids = self._encode_texts([*prompts, *(gap + completion for _, completion in pairs)], progress=progress)
         room = self.max_tokens - self.template.special_count
         called = names or [f"row {row}" for row in range(len(pairs))]
         problems = [

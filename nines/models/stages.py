@@ -44,10 +44,12 @@ class EncoderStages:
             self.upper = encoder if end == len(layers) else share_layers(encoder, layers[:end])
             return
         self.lower = share_layers(encoder, layers[:cut])
-        if hasattr(self.lower, "final_norm"):
-            self.lower.final_norm = nn.Identity()  # ModernBERT's belongs above the last layer
+        for norm in ("final_norm", "norm"):
+            if hasattr(self.lower, norm):
+                setattr(self.lower, norm, nn.Identity())  # ModernBERT's and Llama's belongs above the last layer
         self.upper = share_layers(encoder, layers[cut:end])
-        self.upper.embeddings = PassThrough()
+        if hasattr(self.upper, "embeddings"):  # decoders pass `inputs_embeds` by themselves
+            self.upper.embeddings = PassThrough()
         inner = getattr(self.upper, "encoder", None)
         if inner is not None and getattr(inner, "conv", None) is not None:
             inner.conv = None  # DeBERTa-v2's convolution acts after the first layer only

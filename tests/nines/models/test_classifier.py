@@ -15,8 +15,8 @@ PAIRS = [
     ("He laughed.", "No."),
     ("The night was cold, and nothing moved in the house.", "He fell down the stairs and broke his leg."),
 ]
-FAMILIES = [f"tiny:{family}" for family in weights.TINY_FAMILIES]
-POOLINGS = ["cls", "mean", "max", "completion_mean"]
+FAMILIES = [f"tiny:{family}" for family in (*weights.TINY_FAMILIES, "llama")]
+POOLINGS = ["cls", "mean", "max", "completion_mean", "completion_last"]
 NO_DROPOUT = DropoutOptions(hidden=0.0, attention=0.0, head=0.0, embedding=0.0)
 
 
@@ -93,7 +93,8 @@ def test_a_narrowed_last_layer_changes_nothing(pooling: str, monkeypatch: pytest
 
 @pytest.mark.parametrize("source", FAMILIES)
 def test_frozen_parts_stay_in_eval_mode_and_keep_their_values(source: str) -> None:
-    classifier = build_pair_classifier(source, freeze_layers=2, dropout=DropoutOptions(hidden=0.5, head=0.0))
+    kind = "attention" if source == "tiny:llama" else "hidden"  # the only dropout that a Llama has
+    classifier = build_pair_classifier(source, freeze_layers=2, dropout=DropoutOptions(**{kind: 0.5, "head": 0.0}))
     classifier.eval().train()
     batch = _batch(source)
     assert torch.equal(classifier.trunk(batch), classifier.trunk(batch)), "no dropout below"
@@ -113,7 +114,7 @@ def test_depth_runs_from_embeddings_through_layers_to_the_head(source: str) -> N
     classifier = build_pair_classifier(source)
     depths = {name: classifier.depth_of(name) for name, _ in classifier.named_parameters()}
     assert set(depths.values()) == set(range(classifier.layer_count + 2))
-    assert all(depth == 0 for name, depth in depths.items() if "embeddings" in name)
+    assert all(depth == 0 for name, depth in depths.items() if "embed" in name)
     assert all((depth == 5) == name.startswith("head.") for name, depth in depths.items())
     some = next(name for name, depth in depths.items() if depth == 3)
     assert classifier.depth_of(f"module.classifier.{some}") == 3

@@ -6,7 +6,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModel
 
-from nines.errors import CapabilityError, WeightsError
+from nines.errors import CapabilityError, ConfigError, WeightsError
 from nines.models.dropout import DropoutOptions
 from nines.models.encoders import SkipRows, find_layers, load_encoder
 from nines.models.tiny import write_tiny
@@ -17,10 +17,10 @@ def _rates(module: nn.Module) -> set[float]:
     return {child.p for child in module.modules() if isinstance(child, nn.Dropout)}
 
 
-@pytest.mark.parametrize("family", TINY_FAMILIES)
+@pytest.mark.parametrize("family", [*TINY_FAMILIES, "llama"])
 def test_the_encoder_computes_what_transformers_computes(family: str) -> None:
     folder = resolve(f"tiny:{family}")
-    ids = torch.randint(5, 1000, (3, 11))
+    ids = torch.randint(5, 600, (3, 11))
     mask = torch.ones(3, 11, dtype=torch.long)
     mask[1, 7:] = 0
     reference = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
@@ -51,6 +51,39 @@ def test_attention_dropout_is_set_apart_from_hidden_dropout() -> None:
     rates = [layer.attention.self.dropout.p for layer in find_layers(encoder)[1]]
     assert rates == [0.35] * 4
     assert _rates(encoder) == {0.0, 0.35}
+
+
+def test_a_causal_encoder_hides_from_a_token_what_comes_after_it() -> None:
+    encoder = load_encoder(resolve("tiny:llama"), dropout=DropoutOptions())
+    ids = torch.randint(5, 200, (1, 9))
+    changed = ids.clone()
+    changed[0, 6] += 1
+    before, after = encoder(ids).last_hidden_state, encoder(changed).last_hidden_state
+    assert torch.equal(before[:, :6], after[:, :6])
+    assert not torch.allclose(before[:, 6:], after[:, 6:])
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_only_the_lowest_layers_are_kept_and_computed(family: str) -> None:
+    folder = resolve(f"tiny:{family}")
+    whole = load_encoder(folder, dropout=DropoutOptions()).eval()
+    low = load_encoder(folder, dropout=DropoutOptions(), layers=2).eval()
+    ids = torch.randint(5, 200, (2, 9))
+    assert len(find_layers(low)[1]) == 2
+    expected = whole(ids, output_hidden_states=True).hidden_states[2]
+    found = low(ids).last_hidden_state
+    torch.testing.assert_close(found, low.norm(expected) if family == "llama" else expected)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("count", [0, 5])
+def test_more_layers_than_there_are_are_refused(count: int) -> None:
+    with pytest.raises(ConfigError, match=rf"module\.model\.layers={count}: the model has 4"):
+        load_encoder(resolve("tiny:llama"), dropout=DropoutOptions(), layers=count)
+
+
+def test_a_dropout_of_embeddings_is_refused_where_there_is_none() -> None:
+    with pytest.raises(CapabilityError, match="llama has no embedding dropout"):
+        load_encoder(resolve("tiny:llama"), dropout=DropoutOptions(embedding=0.1))
 
 
 def test_weights_that_lack_a_parameter_are_refused_instead_of_left_random(tmp_path: Path) -> None:

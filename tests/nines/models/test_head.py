@@ -17,6 +17,7 @@ COMPLETION = torch.tensor([[False, True, True], [False, True, False]])
         ("mean", [[3, -6], [4, -2]]),
         ("max", [[6, -4], [5, -1]]),
         ("completion_mean", [[4, -5], [5, -3]]),
+        ("completion_last", [[6, -4], [5, -3]]),
     ],
 )
 def test_pooling_by_hand_worked_numbers_ignores_padding(pooling: str, expected: list[list[float]]) -> None:

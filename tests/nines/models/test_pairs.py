@@ -43,6 +43,15 @@ def test_pairs_become_what_the_models_own_tokenizer_makes_of_them(source: str) -
         assert marked == reference(completion, add_special_tokens=False)["input_ids"]
 
 
+def test_where_no_special_token_separates_them_prompt_and_completion_are_running_text() -> None:
+    encoded = PairTokenizer("tiny:llama", max_tokens=256).encode(PAIRS)
+    reference = AutoTokenizer.from_pretrained(resolve("tiny:llama"))
+    for row, (prompt, completion) in enumerate(PAIRS):
+        batch = encoded.collate([row])
+        assert reference.decode(batch["input_ids"][0]) == f"{prompt} {completion}"
+        assert reference.decode(batch["input_ids"][0][batch["completion_mask"][0]]) == f" {completion}"
+
+
 def test_only_models_with_token_types_get_them() -> None:
     assert "token_type_ids" in PairTokenizer("tiny:bert").encode(PAIRS).collate([0])
     assert "token_type_ids" not in PairTokenizer("tiny:deberta").encode(PAIRS).collate([0])
