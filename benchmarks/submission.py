@@ -83,15 +83,17 @@ class StepWatch:
         self.cluster = cluster
         self.seen: list[tuple[float, float]] = []
         self._running: dict[int, int] = {}  # process id to its place in `seen`
+        self._forks: set[int] = set()
 
     def watch(self, seconds: float) -> None:
         """Look for so long."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             now = time.time()
-            # srun forks a process of the same name, so the parent alone counts.
+            # srun forks a process of the same name, which may outlive it; the parent alone counts.
             alive = {process.pid for process in self.cluster.processes("srun")}
-            parents = {pid for pid in alive if _parent(pid) not in alive}
+            self._forks |= {pid for pid in alive if _parent(pid) in alive}
+            parents = alive - self._forks
             for pid in parents - self._running.keys():
                 self._running[pid] = len(self.seen)
                 self.seen.append((now, now))
