@@ -16,7 +16,7 @@ from tests.slurm_sweeps import SlurmSweep
 from tests.sweeps.conftest import definition
 from tests.trainings import SMALL, metrics_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # of two real ranks on a machine that may be busy
 
 WHERE = "+callbacks.where._target_=tests.slurm_training.RankNodes"
 # Four batches of eight rows for each of two ranks.
@@ -57,7 +57,7 @@ def test_ddp_over_two_nodes_gives_the_metrics_of_two_ranks_on_one(cluster: Slurm
     ddp = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.precision=32-true")
     sweep = sweep_of_ranks(cluster, tmp_path / "ddp", *ddp, "trainer.devices=1", "trainer.num_nodes=2")
     sweep.submit()
-    rows = sweep.wait_until_finished(seconds=180)
+    rows = sweep.wait_until_finished(seconds=300)
     assert [row.state for row in rows] == ["completed"], f"{rows[0].reason}: {rows[0].log_tail}"
     ranks = ranks_of(rows[0].folder)
     assert [rank["world"] for rank in ranks] == [2, 2]
@@ -73,7 +73,7 @@ def test_deepspeed_over_two_nodes_trains_one_trial(cluster: SlurmCluster, tmp_pa
     zero2 = ("trainer=deepspeed_zero2", "trainer.accelerator=cpu", "trainer.precision=32-true", "clipping=norm")
     sweep = sweep_of_ranks(cluster, tmp_path / "deepspeed", *zero2, "trainer.devices=1", "trainer.num_nodes=2")
     sweep.submit()
-    rows = sweep.wait_until_finished(seconds=180)
+    rows = sweep.wait_until_finished(seconds=300)
     assert [row.state for row in rows] == ["completed"], f"{rows[0].reason}: {rows[0].log_tail}"
     ranks = ranks_of(rows[0].folder)
     assert [rank["world"] for rank in ranks] == [2, 2]

@@ -13,7 +13,7 @@ from tests.distributed import train_on_ranks
 from tests.slurm_cluster import SlurmCluster, nines, wait_until
 from tests.trainings import SMALL, assert_same_to_the_bit, metrics_of, run_in_child
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # of real ranks on a machine that may be busy
 
 LONG = [*SMALL, "trainer.max_epochs=6", "callbacks.checkpoints.every_n_steps=5"]
 # Of two ranks and some 50 steps; validates, and so saves, at the end alone.
@@ -37,7 +37,7 @@ def wait_for_step(folder: RunFolder, step: int) -> None:
         status = RunStatus.read(folder)
         return status.step if status is not None and status.state == "running" else 0
 
-    wait_until(lambda: done() >= step, seconds=90, what=f"step {step} of {folder.path}: {_log(folder)}")
+    wait_until(lambda: done() >= step, seconds=180, what=f"step {step} of {folder.path}: {_log(folder)}")
 
 
 def wait_for_end(cluster: SlurmCluster, folder: RunFolder, job: str) -> None:
@@ -48,7 +48,7 @@ def wait_for_end(cluster: SlurmCluster, folder: RunFolder, job: str) -> None:
         assert status is None or status.state != "failed", f"{status}: {_log(folder)}"
         return status is not None and status.state == "completed"
 
-    wait_until(completed, seconds=150, what=f"the end of {folder.path}: {_log(folder)}")
+    wait_until(completed, seconds=300, what=f"the end of {folder.path}: {_log(folder)}")
     status = RunStatus.read(folder)
     assert status is not None
     assert status.job_id == job

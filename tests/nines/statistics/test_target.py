@@ -31,7 +31,7 @@ def test_a_weighted_mean_is_unbiased_for_the_target_whatever_was_drawn():
 
 
 def test_a_share_of_prompts_that_are_not_there_is_refused():
-    with pytest.raises(NoEstimateError, match="no prompt belongs to 'high', which has a share of 0.75"):
+    with pytest.raises(NoEstimateError, match=r"no prompt belongs to 'high', which has a share of 0\.75"):
         target_weights(["low"], {"low": 1, "high": 3})
 
 
