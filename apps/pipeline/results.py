@@ -27,6 +27,7 @@ def results(context: Context, stages: Sequence[Stage], records: Mapping[str, Sta
         "judges": judges,
         "against_base": {name: _against_base(policies, name) for name in POLICIES if name != "base"},
         "threshold": records["threshold"].figures,
+        "ppo": records["ppo"].figures,
         "division": records["division"].figures,
         "borrowed_classifier": context.options.classifier,
         "stages": [

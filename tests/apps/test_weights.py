@@ -64,3 +64,20 @@ def test_an_action_is_needed() -> None:
 def test_listing_imports_no_torch() -> None:
     code = "import sys; from apps import weights; weights._list(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True).returncode == 0
+
+
+def test_what_a_pipeline_lacks_is_fetched_once_and_folders_are_left_alone(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nines.models import weights
+
+    fetched: list[str] = []
+    fetch = weights.fetch
+    monkeypatch.setattr(
+        weights, "fetch", lambda source, progress=None: (fetched.append(source), fetch(source, progress=progress))[1]
+    )
+    command.fetch_missing(["tiny:bert", "path:/not/there/yet", "tiny:bert"])
+    command.fetch_missing(["tiny:bert"])
+    assert fetched == ["tiny:bert"]
+    with pytest.raises(WeightsError):
+        command.fetch_missing(["nonsense"])
