@@ -173,5 +173,6 @@ def test_the_distillation_is_repeated_with_other_seeds_on_a_finished_demo(
     assert rows[0] != rows[1]
     assert ppo_seeds.main(command) == 0
     again = capsys.readouterr()
-    assert again.out == shown.out
+    # Behind the table stands how busy the machine is now.
+    assert again.out.partition("epochs of PPO")[0] == shown.out.partition("epochs of PPO")[0]
     assert again.err.count("done before") == 4
