@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import lightning as L
 import numpy as np
 
+from datamodules.labelling import Aggregate, Labelling
 from datamodules.loader import BatchLoader, Collate, EvaluationLoader, with_targets
 from datamodules.locations import EXTRAS
 from datamodules.mixture import LossWeights, Mixture, MixtureOptions, Resampling, Unsure, make_mixture
@@ -51,6 +52,8 @@ class LabelledCompletions(L.LightningDataModule):
         resampling: `oversample` or `undersample` the mixture in each epoch to `resampling_ratio`.
         resampling_ratio: Safe rows for each injurious one that resampling aims at.
         sources: Train on these sources only; None takes all. Evaluation always has all.
+        label_budget, readings, missed, false_alarms, labellers, labeller_spread, aggregate: What the training labels
+            cost and who read them, see `datamodules.labelling.Labelling`; by default every label as it is.
         share: Start and end of the share of the training prompts to use, decided by a hash of their text, as
             `datamodules.prompts` divides them. Validation and test are whole.
         shares: Shares of the prompts for train, valid and test when one file holds all rows.
@@ -79,6 +82,13 @@ class LabelledCompletions(L.LightningDataModule):
         resampling: Resampling = "none",
         resampling_ratio: float = 1.0,
         sources: Sequence[str] | None = None,
+        label_budget: int | None = None,
+        readings: int | None = None,
+        missed: float = 0.0,
+        false_alarms: float = 0.0,
+        labellers: int = 10,
+        labeller_spread: float = 0.0,
+        aggregate: Aggregate = "majority",
         share: Sequence[float] = (0.0, 1.0),
         shares: Sequence[float] = DEFAULT_SHARES,
         allow_leaks: bool = False,
@@ -109,6 +119,16 @@ class LabelledCompletions(L.LightningDataModule):
             resampling=resampling,
             resampling_ratio=resampling_ratio,
             sources=None if sources is None else tuple(sources),
+            labelling=Labelling(
+                budget=label_budget,
+                readings=readings,
+                missed=missed,
+                false_alarms=false_alarms,
+                labellers=labellers,
+                spread=labeller_spread,
+                aggregate=aggregate,
+                seed=seed,
+            ),
             seed=seed,
         )
         self._splits: Splits = {}

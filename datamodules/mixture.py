@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.labelling import Labelling, labelled_targets
 from datamodules.schema import GENERATED, LabelledCompletion
 from nines.errors import ConfigError, nearest
 
 Unsure = Literal["drop", "soft", "injurious"]
 LossWeights = Literal["uniform", "natural"]
 Resampling = Literal["none", "oversample", "undersample"]
+
+_UNSURE_TARGETS: dict[Unsure, float] = {"drop": -1.0, "soft": 0.5, "injurious": 1.0}
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class MixtureOptions:
             rows of the other one out; which ones changes with the epoch.
         resampling_ratio: Safe rows for each injurious one that resampling aims at.
         sources: Train on rows of these sources only; None takes all.
+        labelling: What labels are bought, and how the simulated readers err; every label as it is by default.
         seed: Decides which rows are kept and drawn.
     """
 
@@ -44,6 +48,7 @@ class MixtureOptions:
     resampling: Resampling = "none"
     resampling_ratio: float = 1.0
     sources: tuple[str, ...] | None = None
+    labelling: Labelling = field(default_factory=Labelling)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -94,13 +99,13 @@ class Mixture:
         multiplicity = np.ones(len(self.rows))
         targets = self.targets[self.rows].astype(np.float64)
         for target, count in wanted.items():
-            of_class = targets == target
+            of_class = class_of(targets) == target
             multiplicity[of_class] = count / max(1, int(of_class.sum()))
         weights = self.weights[self.rows].astype(np.float64) * multiplicity
         return float((weights * targets).sum()), float((weights * (1 - targets)).sum())
 
     def _of_class(self, target: float) -> NDArray[np.int64]:
-        rows: NDArray[np.int64] = self.rows[self.targets[self.rows] == target]
+        rows: NDArray[np.int64] = self.rows[class_of(self.targets[self.rows]) == target]
         return rows
 
     def _wanted(self) -> dict[float, int]:
@@ -121,7 +126,7 @@ def make_mixture(rows: Sequence[LabelledCompletion], options: MixtureOptions) ->
     Raises:
         ConfigError: Nothing is left, one class is missing, or natural weights are wanted without generated rows.
     """
-    soft = {"drop": -1.0, "soft": 0.5, "injurious": 1.0}[options.unsure]
+    soft = _UNSURE_TARGETS[options.unsure]
     targets = np.array([{1: 1.0, 0: 0.0, -1: soft}[row.label_number] for row in rows], dtype=np.float32)
     sources = np.array([row.source for row in rows], dtype=np.str_)
     natural = np.array([row.natural_weight for row in rows], dtype=np.float64)
@@ -138,6 +143,7 @@ def make_mixture(rows: Sequence[LabelledCompletion], options: MixtureOptions) ->
                 "datamodule.loss_weights=natural trains on generated rows only (those with a selection_probability), "
                 "and there is none; give such rows or use loss_weights=uniform"
             )
+    targets = _labelled(targets, [row.id for row in rows], options)
     _require_both_classes(targets)
     if options.safe_per_injurious is not None:
         chances = _chances([row.id for row in rows], seed=options.seed)
@@ -149,11 +155,25 @@ def make_mixture(rows: Sequence[LabelledCompletion], options: MixtureOptions) ->
     return Mixture(rows=kept, targets=targets, weights=weights, options=options)
 
 
+def class_of(targets: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The likelier class of each target: 0 below a half, 1 above, 0.5 at it; -1 stays -1."""
+    return np.where(targets < 0, -1.0, 0.5 + 0.5 * np.sign(targets.astype(np.float64) - 0.5))
+
+
 def ratio_counts(safe: int, injurious: int, *, safe_per_injurious: float) -> tuple[int, int]:
     """As many safe and injurious rows as possible in the stated ratio; at least one of each."""
     if safe >= safe_per_injurious * injurious:
         return max(1, round(safe_per_injurious * injurious)), injurious
     return safe, max(1, round(safe / safe_per_injurious))
+
+
+def _labelled(targets: NDArray[np.float32], ids: Sequence[str], options: MixtureOptions) -> NDArray[np.float32]:
+    """Targets as simulated labellers within a budget leave them; tied votes are treated like rows that are unsure."""
+    unsure = targets == 0.5
+    targets = labelled_targets(targets, ids, options.labelling)
+    tied = (targets == 0.5) & ~unsure
+    targets[tied] = _UNSURE_TARGETS[options.unsure]
+    return targets
 
 
 def _thinned(
@@ -163,13 +183,14 @@ def _thinned(
 
     Soft rows are thinned like the class that is thinned most: all of them would outweigh the rare class.
     """
-    of_class = {target: np.flatnonzero(targets == target) for target in (0.0, 0.5, 1.0)}
+    of_class = {target: np.flatnonzero(class_of(targets) == target) for target in (0.0, 0.5, 1.0)}
     safe, injurious = ratio_counts(len(of_class[0.0]), len(of_class[1.0]), safe_per_injurious=safe_per_injurious)
     share = min(safe / len(of_class[0.0]), injurious / len(of_class[1.0]))
     thinned = np.full_like(targets, -1.0)
     for target, count in ((0.0, safe), (0.5, round(share * len(of_class[0.5]))), (1.0, injurious)):
         rows = of_class[target]
-        thinned[rows[np.argsort(chances[rows], kind="stable")[:count]]] = target
+        kept = rows[np.argsort(chances[rows], kind="stable")[:count]]
+        thinned[kept] = targets[kept]
     return thinned
 
 
@@ -180,9 +201,9 @@ def _chances(ids: Sequence[str], *, seed: int) -> NDArray[np.uint64]:
 
 
 def _require_both_classes(targets: NDArray[np.float32]) -> None:
-    missing = [name for name, target in (("injurious", 1.0), ("safe", 0.0)) if not (targets == target).any()]
+    missing = [name for name, target in (("injurious", 1.0), ("safe", 0.0)) if not (class_of(targets) == target).any()]
     if missing:
         raise ConfigError(
-            f"no {' and no '.join(missing)} row is left to train on; check the labels, datamodule.sources and "
-            "datamodule.limit_rows"
+            f"no {' and no '.join(missing)} row is left to train on; check the labels, datamodule.sources, "
+            "datamodule.label_budget and datamodule.limit_rows"
         )

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datamodules.labelling import Labelling, labelled_targets
 from datamodules.mixture import MixtureOptions, make_mixture, ratio_counts
 from datamodules.schema import LabelledCompletion
 from nines.errors import ConfigError
@@ -185,3 +186,32 @@ def test_a_mixture_without_one_class_is_refused() -> None:
 def test_options_out_of_range_are_refused_with_what_is_valid(options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         MixtureOptions(**options)  # type: ignore[arg-type]
+
+
+def test_targets_of_simulated_readers_count_as_the_class_that_is_likelier() -> None:
+    rows = rows_of(["yes"] * 200 + ["no"] * 400)
+    soft = MixtureOptions(
+        labelling=Labelling(readings=3, missed=0.2, false_alarms=0.1, aggregate="soft"), safe_per_injurious=1.0
+    )
+    mixture = make_mixture(rows, soft)
+    kept = mixture.targets[mixture.rows]
+    assert (kept > 0.5).sum() == (kept < 0.5).sum()
+    assert set(np.round(np.unique(kept) * 3)) == {0, 1, 2, 3}
+    assert sorted(mixture.draw(0)) == mixture.rows.tolist()
+    assert sum(mixture.counts()) == pytest.approx(len(kept))
+
+
+@pytest.mark.parametrize(("unsure", "target"), [("drop", -1.0), ("soft", 0.5), ("injurious", 1.0)])
+def test_tied_votes_are_treated_like_rows_that_are_unsure(unsure: str, target: float) -> None:
+    labelling = Labelling(readings=2, missed=0.3, false_alarms=0.3)
+    rows = rows_of(["yes"] * 200 + ["no"] * 400)
+    tied = labelled_targets(np.repeat(np.float32([1, 0]), [200, 400]), [row.id for row in rows], labelling) == 0.5
+    mixture = make_mixture(rows, MixtureOptions(labelling=labelling, unsure=unsure))  # type: ignore[arg-type]
+    assert tied.sum() > 100
+    assert (mixture.targets[tied] == target).all()
+
+
+def test_a_budget_that_buys_one_class_only_is_refused() -> None:
+    rows = rows_of(["yes"] + ["no"] * 400)
+    with pytest.raises(ConfigError, match="label_budget"):
+        make_mixture(rows, MixtureOptions(labelling=Labelling(budget=3)))
