@@ -72,7 +72,8 @@ def _run(arguments: argparse.Namespace) -> int:
             records = run_stages(stages, context.root, say=_say)
         except Unfinished as unfinished:
             _say(how_to_go_on(unfinished, printed("demo", *arguments.overrides, config_dir=arguments.config_dir)))
-            raise cause_of(unfinished) from unfinished.__cause__
+            cause = cause_of(unfinished)
+            raise cause from cause.__cause__  # not from itself: whoever follows its causes would never end
         present(context, stages, records, seconds=time.monotonic() - started)
     return 0
 

@@ -164,7 +164,8 @@ def _run(options: argparse.Namespace) -> int:
             records = run_stages(stages, folder, say=lambda line: print(line, file=sys.stderr, flush=True))
         except Unfinished as unfinished:
             print("what is done is kept; the same command goes on from there", file=sys.stderr)
-            raise cause_of(unfinished) from unfinished.__cause__
+            cause = cause_of(unfinished)
+            raise cause from cause.__cause__
     _show(context, records, options)
     return 0
 

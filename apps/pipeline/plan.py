@@ -65,6 +65,7 @@ def _made_for_ppo(context: Context) -> dict[str, Any]:
     return {
         "module.model.source": context.base,
         "module.reward.parts.log_safe.classifier": str(context.classifier),
+        "module.reward.parts.log_safe.device": context.device,
         "module.reward.parts.quality.reward_model": str(context.reward_model),
         "module.judges": {
             "judge": {

@@ -13,8 +13,10 @@ from apps.demo import context_of
 from apps.pipeline.generating import read_rows
 from apps.pipeline.stages import StageRecord
 from benchmarks import ppo_seeds
+from nines.errors import DataError, StorageError
 from nines.files import read_json
 from nines.policies.options import SamplingOptions
+from tests.apps.pipeline.small_runs import small_runs
 
 TINY = ["demo.size=tiny", "threads=1"]
 # No bar: what it writes would drown what a test looks for.
@@ -176,3 +178,32 @@ def test_the_distillation_is_repeated_with_other_seeds_on_a_finished_demo(
     # Behind the table stands how busy the machine is now.
     assert again.out.partition("epochs of PPO")[0] == shown.out.partition("epochs of PPO")[0]
     assert again.err.count("done before") == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (DataError("a row is bad"), 2, "nines: a row is bad"),
+        (StorageError("the disk is full"), 1, "nines: the disk is full"),
+        (ZeroDivisionError("one by zero"), 70, "ZeroDivisionError: one by zero"),
+        (KeyboardInterrupt(), 130, "nines: interrupted"),
+    ],
+)
+def test_a_stage_that_fails_says_how_to_go_on_and_ends_with_the_right_code(
+    error: BaseException,
+    code: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(runs: object, *, path: str) -> None:
+        raise error
+
+    monkeypatch.setattr("apps.pipeline.plan.divide", fail)
+    monkeypatch.setattr("apps.pipeline.plan.plan_trainings", lambda context: small_runs())
+    assert main(["demo", *TINY, f"runs={tmp_path}"]) == code
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert "the stage division is unfinished; what is done is kept, and this goes on from there" in shown
+    assert f"nines demo {TINY[0]}" in shown
