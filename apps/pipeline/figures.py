@@ -92,6 +92,8 @@ def _failures(axes: Axes, curves: Mapping[str, Curve]) -> None:
             continue
         steps, values = zip(*curve, strict=True)
         axes.plot(steps, [100 * value for value in values], color=colour, marker=marker, markersize=4, label=label)
+        if base := curves.get(f"{name}_base"):  # the same at every validation: base and prompts never change
+            axes.axhline(100 * base[-1][1], color=colour, linewidth=1, linestyle="--", alpha=0.8)
         lower, upper = curves.get(f"{name}_lower", []), curves.get(f"{name}_upper", [])
         if len(lower) == len(upper) == len(curve):
             low, high = ([100 * value for _, value in end] for end in (lower, upper))

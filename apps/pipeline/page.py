@@ -59,7 +59,7 @@ COST_CAPTION = "Tokens drawn and wall-clock time for each delivered completion; 
 CURVES_CAPTION = (
     "Left: what PPO maximises, on its own completions and on validation prompts. Middle: divergence from the base "
     "policy; a score that rises only with it is being bought. Right: failures on validation prompts by the judge, "
-    "who only watches, and by the classifier of the reward."
+    "who only watches, and by the classifier of the reward; dashed, those of the base policy."
 )
 
 

@@ -15,6 +15,7 @@ from apps.pipeline.stage_work import (
     compare_policies,
     complete_by_base,
     distil,
+    fine_tune,
     judge_error_rates,
     train_and_normalise,
 )
@@ -108,7 +109,14 @@ def plan_stages(context: Context, runs: Mapping[str, PlannedRun]) -> list[Stage]
             seconds=5,
             work=lambda folder: divide(_by_learner(runs), path=options.path),  # noqa: ARG005 - writes no file
         ),
-        training("generator", "fine-tune the language model: the base policy"),
+        Stage(
+            name="generator",
+            purpose="fine-tune the language model: the base policy",
+            settings=runs["generator"].identity,
+            needs=(),
+            seconds=trainings.generator.seconds,
+            work=lambda folder: fine_tune(runs["generator"], folder),
+        ),
         Stage(
             name="base_completions",
             purpose="complete validation prompts by the base policy",

@@ -46,6 +46,15 @@ def held_out_prompts(context: Context, split: str, *, count: int | None) -> list
     return prompts[:count]
 
 
+def fine_tune(run: PlannedRun, folder: Path) -> dict[str, Any]:
+    """Train the language model; write `model/`, the base policy."""
+    from lightning_modules.language_model import LanguageModelTraining
+
+    metrics = train_in(run, folder)
+    LanguageModelTraining.load_from_checkpoint(RunFolder(folder).best, map_location="cpu").export(folder / "model")
+    return metrics
+
+
 def complete_by_base(context: Context, folder: Path) -> dict[str, Any]:
     """Write `completions.jsonl`: several completions of validation prompts."""
     options = context.options.base_completions

@@ -13,10 +13,11 @@ def test_the_curves_show_score_divergence_and_both_failure_rates_with_their_band
         "valid/failure_rate/judge": CURVE,
         "valid/failure_rate/judge_lower": CURVE,
         "valid/failure_rate/judge_upper": CURVE,
+        "valid/failure_rate/judge_base": CURVE,
         "valid/failure_rate/log_safe": CURVE,
     }
     score, divergence, failures = curves_figure(curves).axes
-    assert [len(axes.lines) for axes in (score, divergence, failures)] == [2, 1, 2]
+    assert [len(axes.lines) for axes in (score, divergence, failures)] == [2, 1, 3]
     assert list(failures.lines[0].get_ydata()) == [50, 25]
     assert len(failures.collections) == 1
     assert all(axes.get_xlabel() == "iteration" for axes in (score, divergence, failures))
