@@ -25,6 +25,9 @@ CONNECT_SECONDS = 10
 # sqlite has one writer at a time; the others wait for so long.
 SQLITE_LOCK_SECONDS = 60
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 5.0
+# Optuna makes its types, its tables, a table of versions and the rows in it in transactions of their own: of two
+# processes that come at the same time, one may lose the race for each of them, and then finds what it lost to.
+TABLES_PAUSES_SECONDS = (0.0, 0.1, 0.2, 0.4, 0.8)
 
 # What servers say of a wrong or missing password, in lower case; neither driver gives a code when it cannot connect.
 REFUSED_PASSWORD = (
@@ -93,11 +96,12 @@ def _open(url: URL) -> optuna.storages.RDBStorage:
     opened = functools.partial(
         optuna.storages.RDBStorage, url.render_as_string(hide_password=False), engine_kwargs=_engine_options(url)
     )
-    try:
-        return opened()
-    except (sqlalchemy.exc.ProgrammingError, sqlalchemy.exc.IntegrityError):
-        # Two processes made the tables at the same time; the second finds them now.
-        return opened()
+    for pause in TABLES_PAUSES_SECONDS:
+        try:
+            return opened()
+        except (sqlalchemy.exc.ProgrammingError, sqlalchemy.exc.IntegrityError):
+            time.sleep(pause)
+    return opened()
 
 
 def _engine_options(url: URL) -> dict[str, Any]:
