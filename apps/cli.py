@@ -60,6 +60,7 @@ COMMANDS = {
     ),
     "report": Command("compare the runs of a sweep: table, plots, and sentences that the intervals support"),
     "evaluate": Command("measure a trained classifier on labelled data, with intervals", config_root="evaluate"),
+    "calibrate": Command("choose the threshold by a rule that states its guarantee", config_root="calibrate"),
     "generate": Command("continue prompts by a policy: base, filtered, best of n, distilled", config_root="generate"),
     "demo": Command(
         "go from labels to a distilled generator, and compare it with base and filtered", config_root="demo"

@@ -58,7 +58,7 @@ def evaluate_scorers(config: DictConfig, *, figures: Path) -> dict[str, dict[str
     """The classifier and, if asked for, the baselines: name → split → evaluation; plots of the classifier's test rows.
 
     Each fixes its own threshold on the validation split, at the same false positive rate, and keeps it for every other
-    split.
+    split; but that of the classifier is the one that `nines calibrate` chose, where it did.
     """
     from datamodules.completions import LabelledCompletions
     from lightning_modules.prediction import Predictor
@@ -70,14 +70,25 @@ def evaluate_scorers(config: DictConfig, *, figures: Path) -> dict[str, dict[str
     scorers: dict[str, Scorer] = {"classifier": predictor.scores}
     if config.baselines:
         scorers |= _baselines(data, source=source, max_tokens=max_tokens, config=config)
-    return {
-        name: _judge(scorer, data, config, figures=figures if name == "classifier" else None)
-        for name, scorer in scorers.items()
-    }
+    results = {}
+    for name, scorer in scorers.items():
+        mine = name == "classifier"
+        chosen = calibrated_threshold(config) if mine else None
+        results[name] = _judge(scorer, data, config, figures=figures if mine else None, chosen=chosen)
+    return results
+
+
+def calibrated_threshold(config: DictConfig) -> float | None:
+    """The threshold that `nines calibrate` wrote beside the classifier, unless it is to be fixed anew; None without."""
+    from lightning_modules.prediction import locate_checkpoint
+    from nines.threshold_file import read_threshold
+
+    known = read_threshold(locate_checkpoint(Path(config.classifier))[1])
+    return known.threshold if config.threshold == "auto" and known is not None and known.calibrated else None
 
 
 def _judge(
-    scorer: Scorer, data: LabelledCompletions, config: DictConfig, *, figures: Path | None
+    scorer: Scorer, data: LabelledCompletions, config: DictConfig, *, figures: Path | None, chosen: float | None
 ) -> dict[str, Evaluation]:
     from nines.statistics.evaluation import evaluate
     from nines.statistics.thresholds import fix_threshold, thresholds_by_population
@@ -85,9 +96,10 @@ def _judge(
     scores = {split: scorer(data.texts(split)) for split in ("valid", *data.splits("test"))}
     rate = config.false_positive_rate
     fixed = fix_threshold(scores["valid"], data.rows("valid"), population=config.population, rate=rate)
+    threshold = fixed.threshold if chosen is None else chosen
     own = thresholds_by_population(scores["valid"], data.rows("valid"), rate=rate)
     results = {
-        split: evaluate(values, data.rows(split), threshold=fixed.threshold, own_thresholds=own)
+        split: evaluate(values, data.rows(split), threshold=threshold, own_thresholds=own)
         for split, values in scores.items()
     }
     if figures is not None and "test" in results:
@@ -157,7 +169,8 @@ def as_markdown(results: dict[str, dict[str, Evaluation]]) -> str:
 
 
 NOTE = (
-    "Thresholds are fixed on the validation split; a population's own one rejects the same share of its own safe rows. "
+    "Thresholds are fixed on the validation split (the classifier's by nines calibrate, where it chose one: see its "
+    "threshold.json); a population's own one rejects the same share of its own safe rows. "
     "Intervals have 95 % nominal coverage and are clustered by prompt. "
     "`natural` weights generated completions by their selection probability; written and plain rows are no sample of "
     "any natural distribution. The labels of the embedded data were made by language models, not by people."
@@ -171,6 +184,8 @@ def _default_output(config: DictConfig) -> Path:
     from nines.run_folder import run_name
 
     differences = differences_from_defaults(config, "evaluate", ignore=NOT_IDENTITY)
+    if (chosen := calibrated_threshold(config)) is not None:
+        differences["calibrated threshold"] = chosen
     beside = locate_checkpoint(Path(config.classifier))[1].parent
     return beside / (run_name("evaluation", differences) if differences else "evaluation")
 

@@ -36,6 +36,14 @@ EXAMPLES = {
         ("nines demo demo.classifier=runs/sweep/NAME/best", "with a classifier of yours"),
         ("nines demo 'demo.trainings.ppo.more=[\"module.kl.value=0.1\"]'", "with another setting of one training"),
     ),
+    "calibrate": (
+        ("nines calibrate classifier=runs/train/NAME", "the rule of training, on float32 scores"),
+        ("nines calibrate classifier=runs/train/NAME rule=conformal alpha=0.1", "an expected FNR of at most 0.1"),
+        (
+            "nines calibrate classifier=runs/train/NAME rule=quality_budget quality_loss=0.05",
+            "as strict as quality allows",
+        ),
+    ),
     "evaluate": (
         ("nines evaluate classifier=runs/train/NAME", "measure a trained classifier"),
         ("nines evaluate --cfg job", "print the composed config and stop"),

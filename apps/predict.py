@@ -18,7 +18,8 @@ EXAMPLES = """examples:
   nines predict runs/train/classifier-5e6f7a8b - < pairs.jsonl | sort
 
 Each line of the input is a JSON object with `prompt` and `completion`; each line of the output repeats it with
-`score`, P(injurious), and `accepted`, whether the score lies below the model's threshold."""
+`score`, P(injurious), and `accepted`, whether the score lies below the model's threshold. After `nines calibrate`
+`probability` is the score made well calibrated; it decides nothing."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +81,8 @@ def _score(predictor: Any, lines: Iterable[bytes], out: IO[str], *, name: str, t
             )
             for (_, row), score in zip(chunk, scores.tolist(), strict=True):
                 scored = {**row, "score": score}
+                if predictor.calibration is not None:
+                    scored["probability"] = float(predictor.calibration.apply(score))
                 if threshold is not None:
                     scored["accepted"] = score < threshold
                 out.write(json.dumps(scored, ensure_ascii=False) + "\n")

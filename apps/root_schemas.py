@@ -41,10 +41,44 @@ class EvaluateRoot:
     classifier: Text
     path: Text
     output: str | None
+    threshold: Literal["auto", "fixed"]
     false_positive_rate: Annotated[float, Field(gt=0, lt=1)]
     population: Text | None
     baselines: bool
     seed: Seed
+    batch_size: Annotated[int, Field(ge=1)]
+    device: Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateRoot:
+    """The keys of `conf/calibrate.yaml`, explained there."""
+
+    classifier: Text
+    path: Text
+    split: Text
+    rule: Literal[
+        "false_positive_rate",
+        "acceptance",
+        "quality_budget",
+        "conformal",
+        "clopper_pearson",
+        "hoeffding_bentkus",
+        "betting",
+    ]
+    false_positive_rate: Annotated[float, Field(ge=0, lt=1)]
+    acceptance: Annotated[float, Field(gt=0, le=1)]
+    alpha: Annotated[float, Field(gt=0, lt=1)]
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    largest_weight: Annotated[float, Field(gt=0)] | None
+    quality_loss: Annotated[float, Field(gt=0, lt=0.5)]
+    comparisons: Text
+    pool: Text | None
+    population: Text | None
+    unsure: Literal["dropped", "as_injurious"]
+    calibration: Literal["none", "temperature", "platt", "beta", "isotonic"]
+    output: str | None
+    figures: bool
     batch_size: Annotated[int, Field(ge=1)]
     device: Text
 
@@ -82,6 +116,7 @@ class DemoRoot:
 ROOT_SCHEMAS: dict[str, type[Any]] = {
     "train": TrainRoot,
     "evaluate": EvaluateRoot,
+    "calibrate": CalibrateRoot,
     "generate": GenerateRoot,
     "demo": DemoRoot,
 }

@@ -22,9 +22,10 @@ from lightning_modules.checkpoint_io import read_checkpoint
 from lightning_modules.classifier import CompletionClassifier
 from nines.checkpoint_folder import consolidated_file, is_sharded, read_manifest
 from nines.errors import CapabilityError, CheckpointError, ConfigError
-from nines.files import read_json
 from nines.models.pairs import PairTokenizer
 from nines.run_folder import RunFolder
+from nines.statistics.calibration import CalibrationMap
+from nines.threshold_file import read_threshold
 
 Pair = tuple[str, str]
 Row = TypeVar("Row")
@@ -39,14 +40,24 @@ class Predictor:
     Args:
         module: The trained classifier; put into evaluation mode here.
         threshold: Completions whose score lies below it are accepted; None if unknown.
+        calibration: The map of `nines calibrate` from scores to probabilities; None if unknown. Scores stay raw, so
+            that no map changes a decision.
         batch_size: Pairs in one forward pass, at least 1.
     """
 
-    def __init__(self, module: CompletionClassifier, *, threshold: float | None = None, batch_size: int = 64) -> None:
+    def __init__(
+        self,
+        module: CompletionClassifier,
+        *,
+        threshold: float | None = None,
+        calibration: CalibrationMap | None = None,
+        batch_size: int = 64,
+    ) -> None:
         if batch_size < 1:
             raise ConfigError(f"batch_size must be at least 1, got {batch_size}")
         self.module = module.eval()
         self.threshold = threshold
+        self.calibration = calibration
         self.batch_size = batch_size
         self.tokenizer = PairTokenizer(module.model.source, max_tokens=module.max_tokens)
 
@@ -56,6 +67,7 @@ class Predictor:
 
         Raises:
             CheckpointError: There is no checkpoint, it is damaged, or it is of another architecture.
+            ConfigError: The threshold file beside it is damaged.
             CapabilityError: This machine has no such device.
         """
         checkpoint, threshold_file = locate_checkpoint(Path(path))
@@ -65,15 +77,22 @@ class Predictor:
         module = CompletionClassifier(**content["hyper_parameters"])
         module.on_load_checkpoint(content)
         module.load_state_dict(content["state_dict"])
-        threshold = float(read_json(threshold_file)["threshold"]) if threshold_file.exists() else None
+        known = read_threshold(threshold_file)
         try:
             module = module.to(device)
         except (RuntimeError, AssertionError) as error:  # a build without CUDA asserts
             raise CapabilityError(f"device={device} cannot be used here: {str(error).splitlines()[0]}") from error
-        return cls(module, threshold=threshold, batch_size=batch_size)
+        return cls(
+            module,
+            threshold=None if known is None else known.threshold,
+            calibration=None if known is None else known.calibration,
+            batch_size=batch_size,
+        )
 
     def scores(self, pairs: Sequence[Pair], *, names: Sequence[str] | None = None) -> NDArray[np.float64]:
-        """P(injurious) of each (prompt, completion), shape (pairs,), in the order given.
+        """P(injurious) of each (prompt, completion) as the model says it, shape (pairs,), in the order given.
+
+        These raw scores are what thresholds are compared with; `calibration.apply` makes probabilities of them.
 
         Args:
             pairs: The texts.

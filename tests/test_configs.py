@@ -24,7 +24,14 @@ from nines.errors import ConfigError
 TREE = config_folder()
 ROOTS = sorted(path.stem for path in TREE.glob("*.yaml"))
 # Values that a root file leaves to the user; any text does for composing.
-GIVEN = {"evaluate": ["classifier=somewhere"], "generate": [], "train": [], "sweep": [], "demo": []}
+GIVEN = {
+    "evaluate": ["classifier=somewhere"],
+    "calibrate": ["classifier=somewhere"],
+    "generate": [],
+    "train": [],
+    "sweep": [],
+    "demo": [],
+}
 # Choices of a group that several modules share and that fit another module than the default one.
 OF_MODULE = {
     ("datamodule", "comparisons"): "reward_model",

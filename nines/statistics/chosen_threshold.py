@@ -54,7 +54,10 @@ INDEPENDENT_ITEMS = (
     "The injurious completions of the calibration rows are independent draws from those met in use, and each stands "
     "alone: no two share a prompt."
 )
-FRESH_ROWS = "The classifier, and the choice of its checkpoint, never saw the calibration rows."
+FRESH_ROWS = (
+    "The classifier never saw the calibration rows, nor were they used to choose its checkpoint or settings. (The "
+    "validation split of a run or sweep chose them: then the promise is a little too good.)"
+)
 RIGHT_LABELS = "The labels are right, and the weights are the inverse of the probabilities that were really used."
 
 
