@@ -16,6 +16,7 @@ from lightning_modules.policy_sampling import PolicySampler, without_cached_cast
 from lightning_modules.text_rewards import ProbabilityInjurious, TextReward, score
 from nines.errors import ConfigError
 from nines.statistics.intervals import clopper_pearson
+from nines.statistics.quality import shares_of_scores
 
 if TYPE_CHECKING:
     from lightning_modules.policy_optimisation import PolicyOptimisation
@@ -156,7 +157,7 @@ def held_out_figures(
         gain, half = mean_with_half_width(own - base, confidence=confidence)
         figures |= {f"{name}_gain": gain, f"{name}_gain_lower": gain - half, f"{name}_gain_upper": gain + half}
         if name == "score":
-            figures["better"] = float(np.mean((own > base) + 0.5 * (own == base)))
+            figures["better"] = float(shares_of_scores(own, base).mean())
     for place, (name, threshold) in enumerate(thresholds.items()):
         for ending, side in zip(("", "_base"), _sides(rows), strict=True):
             failures = sum(values[f"probability/{name}"] >= threshold for values in side)

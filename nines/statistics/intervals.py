@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 from nines.statistics.checks import binary_vector, weights_or_ones
 
@@ -30,8 +30,8 @@ def clopper_pearson(events: float, items: float, *, confidence: float = 0.95) ->
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence must lie in (0, 1), got {confidence}")
     tail = (1.0 - confidence) / 2.0
-    lower = float(stats.beta.ppf(tail, events, items - events + 1.0)) if events > 0 else 0.0
-    upper = float(stats.beta.ppf(1.0 - tail, events + 1.0, items - events)) if events < items else 1.0
+    lower = float(special.betaincinv(events, items - events + 1.0, tail)) if events > 0 else 0.0
+    upper = float(special.betaincinv(events + 1.0, items - events, 1.0 - tail)) if events < items else 1.0
     return lower, upper
 
 
@@ -124,7 +124,7 @@ def _effective_items(
     ceiling = kish_effective_size(masses)
     independent = estimate * (1.0 - estimate) / (count - 1)
     tail = (1.0 - confidence) / 2.0
-    shrinkage = float(stats.t.ppf(tail, count - 1) / stats.t.ppf(tail, cluster_count - 1)) ** 2
+    shrinkage = float(special.stdtrit(count - 1, tail) / special.stdtrit(cluster_count - 1, tail)) ** 2
     if variance * ceiling <= independent * count:
         return ceiling * shrinkage
     return count * independent / variance * shrinkage
