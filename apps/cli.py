@@ -65,6 +65,7 @@ COMMANDS = {
     "demo": Command(
         "go from labels to a distilled generator, and compare it with base and filtered", config_root="demo"
     ),
+    "quality": Command("compare a filtered policy with the unfiltered by judged pairs: plan, judge, estimate, power"),
     "predict": Command("score prompt and completion pairs from a JSON Lines file"),
     "label": Command("choose which completions to label, and make a failure rate of the answers"),
     "checkpoint": Command("say what a checkpoint is; make one file of its shards, or shards for other ranks"),
