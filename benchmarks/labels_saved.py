@@ -112,11 +112,10 @@ def planned(
     wanted = source.shares * np.sqrt(source.believed)
     chances = (1 - floor) * wanted / wanted.sum() + floor * source.shares
     weights = np.where(chances > 0, source.shares / np.maximum(chances, 1e-300), 0.0) / labels
-    # Failures of a bin among so many draws: independent binomials of the multinomial's parts, which are rare each.
-    events = rng.poisson(labels * chances * source.rates, size=(replications, len(chances)))
-    if (source.rates == 1).any():
-        # Bins that fail for sure are not rare: all draws together, exactly.
-        events = rng.multinomial(labels, chances, size=replications) * source.rates.astype(np.int64)
+    # How many draws fail, and in which bins: exact for any rates.
+    failing = chances * source.rates
+    counts = rng.binomial(labels, failing.sum(), size=replications)
+    events = rng.multinomial(counts, failing / failing.sum())
     total, variance = events @ weights, events @ weights**2
     heaviest = float(weights.max())
     if trusting:
