@@ -7,7 +7,8 @@ Each command is a module `apps/<command>.py` with two functions, imported only w
 
 A command with a root configuration (`Command.config_root`) is given `overrides`, `--config-dir`, `--cfg` and
 `--resolve` here, before its own `add_arguments` is called, and `--cfg` is answered here, so it adds none of them;
-its `run` reads `arguments.overrides` (list of strings) and `arguments.config_dir` (a path or None).
+its `run` reads `arguments.overrides` (list of strings), `arguments.config_dir` (a path or None) and `arguments.root`
+(the root file that the overrides ask for).
 
 Exit codes: 0 done, 1 failed, 2 the user's request is wrong, 70 a defect of ours, 130 interrupted, 141 the reader of a
 pipe went away.
@@ -22,10 +23,10 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from apps.command_parser import CommandParser, config_dir_in
+from apps.commands import COMMANDS
 from nines import __version__
 from nines.errors import UserError, nearest
 
@@ -35,47 +36,6 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 # The disk is full, or the quota used up.
 REFUSED_WRITES = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command and the sentence that `nines --help` says of it.
-
-    Attributes:
-        summary: One line, an imperative.
-        config_root: The file of conf/ (without `.yaml`) that the command composes; None when it composes none, or
-            reads its overrides in its own way.
-        shown_root: The file whose groups and values the help tells of where `config_root` is None; None for none.
-    """
-
-    summary: str
-    config_root: str | None = None
-    shown_root: str | None = None
-
-
-COMMANDS = {
-    "train": Command("train one run, or go on with it where it stopped", config_root="train"),
-    "sweep": Command(
-        "search over configurations: start, go on, status, report, best, cancel, retry", shown_root="sweep"
-    ),
-    "report": Command("compare the runs of a sweep: table, plots, and sentences that the intervals support"),
-    "evaluate": Command("measure a trained classifier on labelled data, with intervals", config_root="evaluate"),
-    "calibrate": Command("choose the threshold by a rule that states its guarantee", config_root="calibrate"),
-    "generate": Command("continue prompts by a policy: base, filtered, best of n, distilled", config_root="generate"),
-    "demo": Command(
-        "go from labels to a distilled generator, and compare it with base and filtered", config_root="demo"
-    ),
-    "quality": Command("compare a filtered policy with the unfiltered by judged pairs: plan, judge, estimate, power"),
-    "predict": Command("score prompt and completion pairs from a JSON Lines file"),
-    "label": Command("choose which completions to label, and make a failure rate of the answers"),
-    "checkpoint": Command("say what a checkpoint is; make one file of its shards, or shards for other ranks"),
-    "data": Command("check a data set: problems, counts, balance, duplicates, leaks"),
-    "weights": Command("fetch model weights ahead of time, and list them"),
-    "tensorboard": Command("start TensorBoard on the runs of a folder or a sweep"),
-    "dashboard": Command("open Optuna's pages about a sweep, or about all of a storage, in the browser"),
-    "doctor": Command("print versions, devices, caches, what is missing and how to get it"),
-    "completion": Command("print the line that switches tab completion on in your shell"),
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -149,7 +109,7 @@ def _without_passwords(words: Sequence[str]) -> list[str]:
 
 def _dispatch(words: Sequence[str]) -> int:
     chosen, position = _chosen_command(words)
-    parser, command_parser = build_parsers(chosen, config_dir=config_dir_in(words))
+    parser, command_parser = build_parsers(chosen, words)
     if chosen is None or command_parser is None:
         parser.parse_args(words)
         parser.print_help()
@@ -158,9 +118,9 @@ def _dispatch(words: Sequence[str]) -> int:
     if before:
         parser.parse_args([*before, chosen])
     rest = [word for word in words[position + 1 :] if word != "--debug"]
-    root = COMMANDS[chosen].config_root
     arguments = _parse(command_parser, rest)
     arguments.debug = "--debug" in words
+    root = arguments.root = COMMANDS[chosen].root_for(getattr(arguments, "overrides", ()))
     if root and arguments.cfg is not None:
         from apps.config import as_yaml, compose
 
@@ -179,17 +139,16 @@ def _parse(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Na
         return parser.parse_args(words)
 
 
-def build_parsers(
-    chosen: str | None = None, *, config_dir: Path | None = None
-) -> tuple[CommandParser, CommandParser | None]:
+def build_parsers(chosen: str | None = None, words: Sequence[str] = ()) -> tuple[CommandParser, CommandParser | None]:
     """The parser of `nines` and that of the command `chosen`, the only one imported and filled with its arguments.
 
     Args:
         chosen: A command.
-        config_dir: The user's own configurations, whose choices its help tells of, too; None: see `config_tree`.
+        words: Of the command line. Which configuration the help tells of depends on them, and so do its choices: those
+            of the user's own folder are among them.
 
     Raises:
-        ConfigError: `config_dir` is no folder.
+        ConfigError: `--config-dir` is no folder.
     """
     parser = CommandParser(
         prog="nines",
@@ -211,18 +170,18 @@ def build_parsers(
         )
         if name == chosen:
             command_parser = added
-            _fill(added, name, config_dir=config_dir)
+            _fill(added, name, words)
     return parser, command_parser
 
 
-def _fill(parser: argparse.ArgumentParser, name: str, *, config_dir: Path | None) -> None:
-    root = COMMANDS[name].config_root
+def _fill(parser: argparse.ArgumentParser, name: str, words: Sequence[str]) -> None:
+    root = COMMANDS[name].root_for(words)
     _add_debug(parser)
     if (shown := root or COMMANDS[name].shown_root) is not None:
         from apps.config import config_tree
         from apps.help import config_help
 
-        with config_tree(config_dir) as tree:
+        with config_tree(config_dir_in(words)) as tree:
             parser.epilog = config_help(shown, command=name, folder=tree)
     if root is not None:
         parser.add_argument(

@@ -47,7 +47,8 @@ def answer() -> None:
     """Answer the shell's question in the environment (see argcomplete) and end the process."""
     import argcomplete
 
-    from apps.cli import COMMANDS, build_parsers
+    from apps.cli import build_parsers
+    from apps.commands import COMMANDS
 
     point = int(os.environ.get("COMP_POINT", "0"))
     *before, current = re.split(r" +", os.environ.get("COMP_LINE", "")[:point])
@@ -56,7 +57,7 @@ def answer() -> None:
     actions = command_parser.added if command_parser else []
     overrides = [action for action in actions if action.dest in {"overrides", "words"}]
     if chosen is not None and overrides:
-        roots = ROOTS.get(chosen) or (str(COMMANDS[chosen].config_root),)
+        roots = ROOTS.get(chosen) or (str(COMMANDS[chosen].root_for(before)),)
         overrides[0].completer = OverrideCompleter(*roots, first=FIRST.get(chosen, ()))  # type: ignore[attr-defined]
         # argparse gives up on overrides after an option between them; options say nothing about the next override.
         if not current.startswith("-") and not before[-1].startswith("--c"):

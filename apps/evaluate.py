@@ -1,4 +1,4 @@
-"""`nines evaluate`: judges a classifier, and two baselines beside it, at a threshold fixed on validation data."""
+"""`nines evaluate classifier=…`: judges it, and two baselines beside it, at a threshold fixed on validation data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Evaluate, print the headline figures of every test set, and write all figures to files."""
+    """Evaluate, print the headline figures of every test set, and write all figures to files.
+
+    Words that choose a policy ask for another evaluation: see `apps.policy_evaluation`.
+    """
+    if arguments.root != "evaluate":
+        from apps.policy_evaluation.command import run as run_policies
+
+        return run_policies(arguments)
     from rich.console import Console
 
     from apps.validation import validate

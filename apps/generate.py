@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     prompts = [*read_prompts(config.prompts), *arguments.prompt]
     if not prompts and not arguments.interactive:
         raise UserError("there is nothing to continue; give prompts=FILE, --prompt TEXT, or --interactive")
-    transcript = Transcript.open(arguments.output, settings=_settings(config)) if arguments.output else None
+    transcript = Transcript.open(arguments.output, settings=settings_of(config)) if arguments.output else None
     places = list(range(len(prompts)))
     if transcript is not None:
         places = transcript.missing(prompts)
@@ -131,7 +131,7 @@ def _check(config: DictConfig) -> None:
         raise UserError("policy=distilled needs the distilled model: source=path:<its exported folder>")
 
 
-def _settings(config: DictConfig) -> dict[str, Any]:
+def settings_of(config: DictConfig) -> dict[str, Any]:
     """All that decides on the completions."""
     from apps.config import flatten
 

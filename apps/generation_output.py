@@ -129,6 +129,48 @@ class Transcript:
         self._done[number] = generation.prompt
 
 
+def read_generations(path: Path) -> dict[int, Generation]:
+    """The generations of a file that `nines generate` wrote, by their number.
+
+    Raises:
+        DataError: There is no such file, or a line is no row of it.
+    """
+    from nines.policies.attempts import Attempt, Generation
+
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}; write it with nines generate --output") from error
+    found: dict[int, Generation] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            attempts = tuple(
+                Attempt(
+                    **{
+                        **attempt,
+                        "tokens": tuple(attempt["tokens"]),
+                        "token_log_probs": tuple(attempt["token_log_probs"]),
+                    }
+                )
+                for attempt in row["attempts"]
+            )
+            chosen = next((attempt for attempt in attempts if attempt.index == row["chosen"]), None)
+            found[int(row["number"])] = Generation(
+                prompt=row["prompt"],
+                chosen=chosen,
+                attempts=attempts,
+                tries=int(row["tries"]),
+                gave_up=bool(row["gave_up"]),
+                fallback=row["fallback"],
+                threshold=row["threshold"],
+                conservatism=row["conservatism"],
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}, line {number}: no row of `nines generate`") from error
+    return found
+
+
 def _rows(content: bytes, path: Path, fingerprint: str) -> list[tuple[int, str]]:
     found = []
     for number, line in enumerate(content.splitlines(), start=1):

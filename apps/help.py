@@ -46,6 +46,8 @@ EXAMPLES = {
     ),
     "evaluate": (
         ("nines evaluate classifier=runs/train/NAME", "measure a trained classifier"),
+        ("nines evaluate policy=filtered classifier=runs/train/NAME judge.classifier=OTHER", "measure a policy"),
+        ("nines evaluate policy=filtered --help", "the options of that"),
         ("nines evaluate --cfg job", "print the composed config and stop"),
     ),
 }

@@ -113,9 +113,56 @@ class DemoRoot:
     demo: Spec
 
 
+@dataclass(frozen=True, kw_only=True)
+class PolicyTarget:
+    """`target` of `conf/evaluate_policy.yaml`, explained there."""
+
+    by: Literal["genre", "risk"] | None
+    shares: Mapping[str, float] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyJudge:
+    """`judge` of `conf/evaluate_policy.yaml`, explained there."""
+
+    classifier: Text | None
+    threshold: Annotated[float, Field(gt=0, le=1)] | None
+    reward_model: Text | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatePolicyRoot:
+    """The keys of `conf/evaluate_policy.yaml`, explained there."""
+
+    policy: Spec
+    against: Literal["base", "filtered", "best_of_n", "distilled"]
+    prompts: Text
+    split: Literal["train", "valid", "test"]
+    limit_prompts: Annotated[int, Field(ge=1)] | None
+    target: PolicyTarget
+    source: Text
+    distilled: Text | None
+    classifier: Text | None
+    threshold: Annotated[float, Field(gt=0, le=1)] | None
+    reward_model: Text | None
+    judge: PolicyJudge
+    label_budget: Annotated[int, Field(ge=0)]
+    continuations: Annotated[int, Field(ge=0)]
+    sampling: Spec
+    seed: Seed
+    rows: Annotated[int, Field(ge=1)]
+    max_prompt_tokens: Annotated[int, Field(ge=1)]
+    precision: Literal["auto", "fp32", "bf16"]
+    device: Text
+    threads: Annotated[int, Field(ge=1)] | None
+    runs: Text
+    output: Text | None
+
+
 ROOT_SCHEMAS: dict[str, type[Any]] = {
     "train": TrainRoot,
     "evaluate": EvaluateRoot,
+    "evaluate_policy": EvaluatePolicyRoot,
     "calibrate": CalibrateRoot,
     "generate": GenerateRoot,
     "demo": DemoRoot,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from apps.cli import COMMANDS
+from apps.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

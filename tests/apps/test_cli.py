@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from apps.cli import COMMANDS, INTERNAL_ERROR, INTERRUPTED, build_parsers, main
+from apps.cli import INTERNAL_ERROR, INTERRUPTED, build_parsers, main
+from apps.commands import COMMANDS
 from nines.errors import ConfigError, NinesError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
