@@ -42,6 +42,7 @@ OF_MODULE = {
     ("datamodule", "prompts"): "ppo_generator",
     ("callbacks", "policy"): "ppo_generator",
     ("optimizer", "policy"): "ppo_generator",
+    ("experiment", "distil_cpu"): "ppo_generator",
 }
 
 
@@ -143,12 +144,20 @@ def test_only_yaml_and_the_package_marker_lie_in_the_tree() -> None:
 @pytest.mark.parametrize("group", ["imbalance", "clipping", "dropout", "optimizer", "module", "experiment"])
 def test_every_choice_of_the_module_builds_with_the_tiny_encoder(group: str) -> None:
     for choice in choices(TREE)[group]:
-        if group == "module" and choice != "classifier":
+        if (group == "module" and choice != "classifier") or (group, choice) in OF_MODULE:
             continue
         config = compose("train", ["model=tiny", f"{group}={choice}"])
         config.module.model.update(source="tiny:bert", freeze_layers=0)
         module = instantiate(config.module, _recursive_=False, _convert_="all")
         assert sum(parameter.numel() for parameter in module.parameters()) > 0, choice
+
+
+@pytest.mark.parametrize("choice", [name for group, name in OF_MODULE if group == "experiment"])
+def test_an_experiment_on_policies_builds_with_the_tiny_generator(choice: str) -> None:
+    small = ["generator=tiny", "reward=callable", "module.reward.name=never.called"]
+    config = compose("train", ["module=ppo_generator", *small, f"experiment={choice}"])
+    module = instantiate(config.module, _recursive_=False, _convert_="all")
+    assert sum(parameter.numel() for parameter in module.parameters()) > 0
 
 
 def build_trainer(choice: str) -> Trainer:
