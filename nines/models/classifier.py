@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from nines.errors import ConfigError
 from nines.models.dropout import DropoutOptions
-from nines.models.encoders import find_embeddings, find_layers, load_encoder, recompute_activations
+from nines.models.encoders import check_layers, find_embeddings, find_layers, load_encoder, recompute_activations
 from nines.models.head import ClassifierHead, check_pooling, pool
 from nines.models.last_layer import can_narrow, last_layer_at, tokens_read
+from nines.models.likelihood import Likelihood, StandardisedFeatures
 from nines.models.stages import EncoderStages
 from nines.models.weights import EMBEDDED_SOURCE, fingerprint, resolve
 
@@ -29,6 +30,8 @@ class PairClassifierOptions:
         max_tokens: The longest pair in tokens; a longer prompt loses its start.
         pooling: cls, mean, max, completion_mean or completion_last, see `nines.models.head.pool`.
         layers: Keep the encoder's lowest layers only; None keeps all.
+        likelihood: The head also reads how likely the encoder, a causal language model, finds the completion, see
+            `nines.models.likelihood`. All layers are frozen then, and `layers` says after which one states are read.
         head_hidden: Width of the head's hidden layer; None for a linear head.
         freeze_layers: 0 trains all; k freezes the embeddings and the k lower layers.
         trunk_cache: Whether the outputs of frozen layers are computed once and kept on disk.
@@ -40,6 +43,7 @@ class PairClassifierOptions:
     max_tokens: int = 128
     pooling: str = "completion_mean"
     layers: int | None = None
+    likelihood: bool = False
     head_hidden: int | None = None
     freeze_layers: int = 0
     trunk_cache: bool = True
@@ -59,6 +63,11 @@ class PairClassifier(nn.Module):
         source: Where its weights came from.
         pooling, head_hidden, freeze_layers: See `PairClassifierOptions`.
         dropout: See `DropoutOptions`; the encoder has its share already.
+        likelihood_layer: Read the likelihood too, and states after this layer; None reads the encoder's output alone.
+
+    Attributes:
+        trunk_width: Values for each token that the frozen layers give.
+        trunk_name: What tells those values from others of the same frozen layers.
 
     Raises:
         ConfigError: `freeze_layers` is not between 0 and the number of layers, or there is no such pooling.
@@ -74,6 +83,7 @@ class PairClassifier(nn.Module):
         head_hidden: int | None = None,
         freeze_layers: int = 0,
         dropout: DropoutOptions | None = None,
+        likelihood_layer: int | None = None,
     ) -> None:
         super().__init__()
         dropout = dropout or DropoutOptions()
@@ -88,7 +98,18 @@ class PairClassifier(nn.Module):
         self.multi_sample = dropout.multi_sample
         self.hidden_size: int = encoder.config.hidden_size  # type: ignore[union-attr, assignment]
         self.encoder = encoder
-        self.head = ClassifierHead(self.hidden_size, hidden=head_hidden, dropout=_head_rate(encoder, dropout))
+        self._likelihood = None if likelihood_layer is None else Likelihood(encoder, layer=likelihood_layer)
+        if self._likelihood is not None and freeze_layers < self.layer_count:
+            raise ConfigError(
+                f"module.model.likelihood=true trains the head alone; set module.model.freeze_layers={self.layer_count}"
+            )
+        self.trunk_width = self.hidden_size if self._likelihood is None else self._likelihood.width
+        self.trunk_name: object = (
+            freeze_layers if likelihood_layer is None else (freeze_layers, "likelihood", likelihood_layer)
+        )
+        self.features = None if self._likelihood is None else StandardisedFeatures(self.hidden_size)
+        width = self.hidden_size if self.features is None else self.features.width
+        self.head = ClassifierHead(width, hidden=head_hidden, dropout=_head_rate(encoder, dropout))
         trained_last = freeze_layers < self.layer_count
         self._narrow = trained_last and dropout.layer_drop == 0 and can_narrow(layers[-1], self.pooling)
         self._stages = EncoderStages(encoder, freeze_layers, end=self.layer_count - self._narrow)
@@ -111,6 +132,10 @@ class PairClassifier(nn.Module):
         """What the head reads: (batch, hidden)."""
         hidden = self._upper_layers(batch)
         attention_mask, completion_mask = batch.get("attention_mask"), batch["completion_mask"]
+        if self.features is not None:
+            states, log_probs = hidden[..., :-1], hidden[..., -1]
+            read = pool(states, self.pooling, attention_mask=attention_mask, completion_mask=completion_mask)
+            return self.features(read, log_probs, completion_mask)  # type: ignore[no-any-return]
         if not self._narrow:
             return pool(hidden, self.pooling, attention_mask=attention_mask, completion_mask=completion_mask)
         positions, real = tokens_read(self.pooling, completion_mask)
@@ -131,13 +156,16 @@ class PairClassifier(nn.Module):
 
     @torch.no_grad()
     def trunk(self, batch: Batch) -> Tensor:
-        """What the frozen layers make of `input_ids`: (batch, tokens, hidden), as the trunk cache keeps it.
+        """What the frozen layers make of `input_ids`: (batch, tokens, trunk_width), as the trunk cache keeps it.
 
         Under bf16 autocast the result is rounded to bf16 here, cached or not, so that both ways train alike.
         """
         if self._stages.lower is None:
             raise ConfigError("freeze_layers=0: there are no frozen layers whose output could be kept")
-        hidden = _run(self._stages.lower, batch, input_ids=batch["input_ids"])
+        if self._likelihood is not None:
+            hidden = self._likelihood.states(batch)
+        else:
+            hidden = _run(self._stages.lower, batch, input_ids=batch["input_ids"])
         device = hidden.device.type
         if torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.bfloat16:
             return hidden.to(torch.bfloat16)
@@ -202,6 +230,7 @@ def build_pair_classifier(
     *,
     pooling: str = "completion_mean",
     layers: int | None = None,
+    likelihood: bool = False,
     head_hidden: int | None = None,
     freeze_layers: int = 0,
     dropout: DropoutOptions | None = None,
@@ -215,11 +244,20 @@ def build_pair_classifier(
     """
     check_pooling(pooling)
     options = dropout or DropoutOptions()
-    encoder = load_encoder(resolve(source), dropout=options, layers=layers)
+    encoder = load_encoder(resolve(source), dropout=options, layers=None if likelihood else layers)
+    read_after = None
+    if likelihood:
+        read_after = check_layers(encoder, layers)
     if activation_checkpointing:
         recompute_activations(encoder)
     return PairClassifier(
-        encoder, source, pooling=pooling, head_hidden=head_hidden, freeze_layers=freeze_layers, dropout=options
+        encoder,
+        source,
+        pooling=pooling,
+        head_hidden=head_hidden,
+        freeze_layers=freeze_layers,
+        dropout=options,
+        likelihood_layer=read_after,
     )
 
 

@@ -106,6 +106,20 @@ def find_embeddings(encoder: nn.Module) -> tuple[str, nn.Module]:
     return name, encoder.get_submodule(name)
 
 
+def check_layers(encoder: nn.Module, count: int | None) -> int:
+    """How many of its layers `count` stands for, None for all.
+
+    Raises:
+        ConfigError: There are fewer, or none would stay.
+    """
+    there = len(find_layers(encoder)[1])
+    if count is None:
+        return there
+    if not 1 <= count <= there:
+        raise ConfigError(f"module.model.layers={count}: the model has {there}; give 1 to {there}, or null")
+    return count
+
+
 def recompute_activations(encoder: nn.Module) -> None:
     """Let each layer keep its input alone for the backward pass, and compute the rest again there; same gradients.
 
@@ -148,8 +162,7 @@ def _is_decoder(config: Any) -> bool:
 
 def _keep_lowest(encoder: Any, count: int) -> None:
     path, layers = find_layers(encoder)
-    if not 1 <= count <= len(layers):
-        raise ConfigError(f"module.model.layers={count}: the model has {len(layers)}; give 1 to {len(layers)}, or null")
+    check_layers(encoder, count)
     parent, _, name = path.rpartition(".")
     setattr(encoder.get_submodule(parent), name, layers[:count])
     encoder.config.num_hidden_layers = count

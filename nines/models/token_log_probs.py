@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from nines.errors import ConfigError
@@ -16,7 +18,7 @@ def log_probs_of(
     hidden: Tensor,
     targets: Tensor,
     *,
-    head: nn.Module,
+    head: Callable[[Tensor], Tensor],
     vocabulary: int,
     temperature: float = 1.0,
     most_logits: int = MOST_LOGITS,

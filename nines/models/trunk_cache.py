@@ -115,7 +115,7 @@ class TrunkCache:
             )
         dtype = _DTYPES[precision]
         weights = weights_fingerprint or trunk_fingerprint(classifier)
-        key = (CODE_VERSION, weights, tokenizer_fingerprint, pairs.fingerprint, classifier.freeze_layers, str(dtype))
+        key = (CODE_VERSION, weights, tokenizer_fingerprint, pairs.fingerprint, classifier.trunk_name, str(dtype))
         target = (folder or cache_folder() / "trunk") / hashlib.sha256(repr(key).encode()).hexdigest()[:32]
         if not target.is_dir():
             try:
@@ -125,7 +125,7 @@ class TrunkCache:
                         _build(classifier, pairs, dtype=dtype, target=target, progress=progress)
             except OSError as error:
                 raise StorageError(f"cannot write the trunk cache {target}: {error.strerror or error}") from error
-        return _open(target, pairs, dtype=dtype, width=classifier.hidden_size)
+        return _open(target, pairs, dtype=dtype, width=classifier.trunk_width)
 
 
 def trunk_fingerprint(classifier: PairClassifier) -> str:
@@ -167,7 +167,7 @@ def _build(
     target: Path,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    total, width = int(pairs.offsets[-1]), classifier.hidden_size
+    total, width = int(pairs.offsets[-1]), classifier.trunk_width
     needed, free = total * width * dtype.itemsize, shutil.disk_usage(target.parent).free
     if needed > free:
         raise StorageError(
