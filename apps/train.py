@@ -206,16 +206,15 @@ def _print_results(folder: RunFolder) -> None:
     """The headline figures, and the commands that look further."""
     from nines.files import read_json
 
-    if folder.metrics.exists():
-        metrics = read_json(folder.metrics)["metrics"]
-        for name in HEADLINES:
-            if name in metrics:
-                print(f"  {name:<36} {metrics[name]:.4f}")
+    metrics = read_json(folder.metrics)["metrics"] if folder.metrics.exists() else {}
+    for name in HEADLINES:
+        if name in metrics:
+            print(f"  {name:<36} {metrics[name]:.4f}")
     print(f"  everything of this run               {folder.path}")
     print(f"  look at its curves                   nines tensorboard {folder.path}")
     if (folder.path / "model").is_dir():
         print(f"  the model as a folder                path:{folder.path / 'model'}")
-    if folder.threshold.exists():
+    if "valid/auroc" in metrics:  # a classifier; `nines predict` takes it also without a threshold
         print(f"  score your own pairs                 nines predict {folder.path} pairs.jsonl")
 
 
