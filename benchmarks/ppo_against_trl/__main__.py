@@ -58,6 +58,8 @@ def settings(options: argparse.Namespace, *, seed: int) -> Setting:
         raise ConfigError(f"{options.source} has no token to pad with, or there are not {options.prompts} prompts")
     if options.prompts * options.completions % options.minibatch:
         raise ConfigError("--minibatch must divide --prompts times --completions")
+    if options.siblings_together and options.minibatch % options.completions:
+        raise ConfigError("--siblings-together needs a --minibatch that is a multiple of --completions")
     return Setting(
         model=str(folder),
         prompts=[prompt.rstrip() for prompt in prompts],
@@ -71,6 +73,7 @@ def settings(options: argparse.Namespace, *, seed: int) -> Setting:
         learning_rate=options.lr,
         precision=options.precision,
         critic=options.critic,
+        siblings_together=options.siblings_together,
         kl=options.kl,
         threads=options.threads,
         seed=seed,
@@ -92,7 +95,8 @@ def compare_speed(options: argparse.Namespace) -> dict[str, Any]:
     print(
         f"{len(setting.prompts)} prompts x {setting.completions} completions of at most {setting.response_length} "
         f"tokens, {setting.epochs} epochs, minibatches of {setting.minibatch}, {setting.precision}, "
-        f"critic {setting.critic}, {setting.threads} threads, seeds from {options.seed}, {machine()}"
+        f"critic {setting.critic}, siblings {'together' if setting.siblings_together else 'anywhere'}, "
+        f"{setting.threads} threads, seeds from {options.seed}, {machine()}"
     )
     run_rounds({NAMES[side]: lambda side=side: variant(side) for side in NAMES}, rounds=options.rounds)  # type: ignore[misc]
     rounds: list[Round] = []
@@ -165,6 +169,11 @@ def parser() -> argparse.ArgumentParser:
         "--precision", choices=("fp32", "bf16"), default="fp32", help="of both; TRL samples in fp32 all the same (fp32)"
     )
     add("--critic", choices=("separate", "shared"), default="separate", help="of ours; TRL has separate ones only")
+    add(
+        "--siblings-together",
+        action="store_true",
+        help="ours keeps the completions of a prompt in one minibatch, which TRL cannot; sizes stay equal",
+    )
     add("--json", type=Path, help="also write all figures here")
     return found
 

@@ -75,6 +75,7 @@ def module(setting: Setting) -> TimedPPO:
             "epochs": setting.epochs,
             "minibatch_size": setting.minibatch,
             "forward_size": setting.minibatch,
+            "keep_siblings_together": setting.siblings_together,
             "clip_range": setting.clip_range,
             "value_clip_range": setting.value_clip_range,
             "value_coefficient": setting.value_coefficient,

@@ -26,6 +26,8 @@ class Setting:
         learning_rate: Constant, AdamW without weight decay, gradients not clipped.
         precision: `fp32` or `bf16`.
         critic: `separate`: a model of its own beside the policy, the only way of the peer; `shared` is for ours only.
+        siblings_together: Keep the completions of a prompt in one minibatch: `module.ppo.keep_siblings_together`, for
+            ours only, since the peer knows no siblings. The minibatches stay as large.
         kl: Coefficient of the penalty, fixed; the estimator is k1.
         threads: Of torch.
         seed: Of sampling and of the order.
@@ -43,6 +45,7 @@ class Setting:
     learning_rate: float = 1e-5
     precision: str = "fp32"
     critic: str = "separate"
+    siblings_together: bool = False
     kl: float = 0.05
     threads: int = 1
     seed: int = 0

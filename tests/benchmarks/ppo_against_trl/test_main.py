@@ -62,7 +62,11 @@ def test_curves_are_of_every_seed_and_drawn(sides: list[tuple[str, Setting]], tm
 
 @pytest.mark.parametrize(
     ("words", "reason"),
-    [(["--minibatch", "7"], "--minibatch must divide"), (["--source", "tiny:lama"], "no tiny model")],
+    [
+        (["--minibatch", "7"], "--minibatch must divide"),
+        (["--minibatch", "2", "--siblings-together"], "a multiple of --completions"),
+        (["--source", "tiny:lama"], "no tiny model"),
+    ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
     sides: list[tuple[str, Setting]], words: list[str], reason: str, capsys: pytest.CaptureFixture[str]
