@@ -4,7 +4,7 @@
 #   make sweep ARGS="sweep=clipping"    another sweep; ARGS goes to `nines sweep`
 #   make demo                           from labels to a distilled generator, and how safe and good it is
 #   make demo ARGS=demo.size=tiny       the same with tiny models, in 3 minutes
-#   make test                           the tests, with coverage
+#   make test                           the tests; make coverage takes half as long again and shows what they miss
 #   make test-slurm                     the tests on a real SLURM; NINES_SLURM_UP names a script that starts a private one
 #
 # torch comes first and pinned, since pip may otherwise take a build with gigabytes of CUDA. To choose another build:
@@ -27,7 +27,7 @@ PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(VEN
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv sweep demo test test-slow test-slurm check format clean clean-venv
+.PHONY: help venv sweep demo test coverage test-slow test-slurm check format clean clean-venv
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -55,11 +55,14 @@ sweep: $(READY)  ## Run the default sweep on the embedded data (ARGS="sweep=clip
 demo: $(READY)  ## From labels to a distilled generator, with a report (ARGS=demo.size=tiny for 3 minutes)
 	@$(VENV)/bin/nines demo $(ARGS)
 
-test: $(READY)  ## Run the tests with coverage (TESTS=tests/nines for a part)
+test: $(READY)  ## Run the tests (TESTS=tests/nines for a part)
+	@$(PYTEST) $(TESTS) -n $(JOBS) --dist worksteal
+
+coverage: $(READY)  ## The same, and the lines that they do not reach
 	@$(PYTEST) $(TESTS) -n $(JOBS) --dist worksteal --cov --cov-report=term:skip-covered
 
 test-slow: $(READY)  ## Run the long tests: kill and chaos tests, simulations in full
-	@$(PYTEST) $(TESTS) -m "$(SLOW)"
+	@$(PYTEST) $(TESTS) -m "$(SLOW)" -n $(JOBS) --dist loadgroup
 
 test-slurm: $(READY)  ## Run the tests on the SLURM cluster at hand, or on one that NINES_SLURM_UP starts
 	@$(PYTEST) tests/integration/test_slurm_*.py -m slow

@@ -1,4 +1,4 @@
-"""The cluster that the tests on SLURM share."""
+"""The cluster that the tests on SLURM share, and the one process that runs them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.slurm_cluster import SlurmCluster, any_cluster
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests on SLURM in one process of `pytest -n`: they mostly wait for the cluster, and there is one."""
+    for item in items:
+        if item.path.name.startswith("test_slurm_"):
+            item.add_marker(pytest.mark.xdist_group("slurm"))
 
 
 @pytest.fixture(scope="session")
