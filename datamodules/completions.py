@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lightning as L
@@ -16,6 +17,7 @@ from datamodules.order import EvaluationOrder, Ranks, TrainingOrder
 from datamodules.prompt_files import check_share, rows_within_share
 from datamodules.reading import Splits, read
 from datamodules.schema import LabelledCompletion
+from datamodules.soft_labels import taught
 from datamodules.splitting import DEFAULT_SHARES, check_shares, limited, prompt_groups, refuse_leaks
 from datamodules.tokenised import tokenise
 from nines.errors import ConfigError, DataError, nearest
@@ -54,6 +56,8 @@ class LabelledCompletions(L.LightningDataModule):
         sources: Train on these sources only; None takes all. Evaluation always has all.
         label_budget, readings, missed, false_alarms, labellers, labeller_spread, aggregate: What the training labels
             cost and who read them, see `datamodules.labelling.Labelling`; by default every label as it is.
+        soft_labels: A file of scores by `nines predict`, which training takes as targets instead of the labels: how a
+            classifier learns from an ensemble, see `datamodules.soft_labels`. Labels still decide which rows there are.
         share: Start and end of the share of the training prompts to use, decided by a hash of their text, as
             `datamodules.prompts` divides them. Validation and test are whole.
         shares: Shares of the prompts for train, valid and test when one file holds all rows.
@@ -89,6 +93,7 @@ class LabelledCompletions(L.LightningDataModule):
         labellers: int = 10,
         labeller_spread: float = 0.0,
         aggregate: Aggregate = "majority",
+        soft_labels: str | None = None,
         share: Sequence[float] = (0.0, 1.0),
         shares: Sequence[float] = DEFAULT_SHARES,
         allow_leaks: bool = False,
@@ -104,6 +109,9 @@ class LabelledCompletions(L.LightningDataModule):
             raise ConfigError(f"datamodule.limit_rows={limit_rows} must be at least 1; null takes all rows")
         self.path = path
         self.share, self.shares, self.allow_leaks = check_share(share), tuple(shares), allow_leaks
+        if soft_labels is not None and (readings is not None or resampling != "none"):
+            raise ConfigError("datamodule.soft_labels replaces labels: it cannot go with readings or resampling")
+        self.soft_labels = None if soft_labels is None else Path(soft_labels)
         self.limit_rows = limit_rows
         self.tokenizer_source = tokenizer
         self.max_tokens = max_tokens
@@ -184,7 +192,9 @@ class LabelledCompletions(L.LightningDataModule):
     def mixture(self) -> Mixture:
         """The training rows with their targets and weights."""
         if self._mixture is None:
-            self._mixture = make_mixture(self.completions("train"), self.mixture_options)
+            rows = self.completions("train")
+            mixture = make_mixture(rows, self.mixture_options)
+            self._mixture = mixture if self.soft_labels is None else taught(mixture, rows, self.soft_labels)
         return self._mixture
 
     def class_counts(self) -> ClassCounts:

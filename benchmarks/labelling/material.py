@@ -43,7 +43,7 @@ class Material:
     @property
     def injurious(self) -> NDArray[np.bool_]:
         """Whether each row is, (rows,)."""
-        return self.rows.labels == INJURIOUS
+        return np.asarray(self.rows.labels == INJURIOUS)
 
     def take(self, places: NDArray[np.int64] | NDArray[np.bool_]) -> Material:
         """Some of the rows."""

@@ -45,7 +45,7 @@ class MeanStudent:
         Raises:
             DataError: `fit` was not called.
         """
-        return torch.sigmoid(_outputs(self._heads, features)[:, 0]).numpy()  # type: ignore[no-any-return]
+        return torch.sigmoid(_outputs(self._heads, features)[:, 0]).numpy()
 
 
 class DistributionStudent:

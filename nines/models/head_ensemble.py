@@ -114,7 +114,7 @@ class Heads(nn.Module):
             rows, order = order[: first.batch_size], order[first.batch_size :]
             losses = loss(self(features[rows], generator=generator), rows, step / first.steps)
             optimizer.zero_grad()
-            (losses * masses[:, rows]).mean(dim=1).sum().backward()
+            (losses * masses[:, rows]).mean(dim=1).sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
 
@@ -169,7 +169,7 @@ class HeadEnsemble:
             raise DataError("fit the ensemble before asking it for probabilities")
         with torch.no_grad():
             outputs = self._heads(torch.from_numpy(features))
-        return torch.sigmoid(outputs.double()).squeeze(-1).numpy()  # type: ignore[no-any-return]
+        return torch.sigmoid(outputs.double()).squeeze(-1).numpy()
 
     def _weights(self, prompts: NDArray[np.int64]) -> Tensor:
         """How often each row is in each member's sample; whole prompts are drawn, as their rows resemble each other."""

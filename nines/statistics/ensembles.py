@@ -79,7 +79,7 @@ def mutual_information(probabilities: ArrayLike) -> NDArray[np.float64]:
         ValueError: See `member_probabilities`.
     """
     members = member_probabilities(probabilities)
-    return np.maximum(binary_entropy(members.mean(axis=0)) - binary_entropy(members).mean(axis=0), 0.0)
+    return np.asarray(np.maximum(binary_entropy(members.mean(axis=0)) - binary_entropy(members).mean(axis=0), 0.0))
 
 
 def vote_entropy(probabilities: ArrayLike, *, threshold: float = 0.5) -> NDArray[np.float64]:
@@ -109,4 +109,4 @@ def beta_knowledge_uncertainty(injurious: NDArray[np.float64], safe: NDArray[np.
     expected = special.digamma(total + 1) - (
         mean * special.digamma(injurious + 1) + (1 - mean) * special.digamma(safe + 1)
     )
-    return np.maximum(binary_entropy(mean) - expected, 0.0)
+    return np.asarray(np.maximum(binary_entropy(mean) - expected, 0.0))

@@ -143,3 +143,33 @@ def test_options_out_of_range_are_refused_before_the_model_is_loaded(
 ) -> None:
     assert main(["predict", str(tmp_path / "no-model"), "-", *options]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_several_models_give_one_score_and_what_they_disagree_about(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    module = tiny_classifier()
+    for parameter in module.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    other = fitted_checkpoint(tmp_path, module)
+    (tmp_path / "pairs.jsonl").write_text(as_lines(ROWS[:5]), encoding="utf-8")
+    words = ["predict", str(model), str(tmp_path / "pairs.jsonl"), "--with", str(other)]
+    assert main([*words, "--combine", "max"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    own = [scores_of(model, ROWS[:5]), scores_of(other, ROWS[:5])]
+    assert [row["scores"] for row in found] == [pytest.approx(pair, abs=1e-6) for pair in zip(*own, strict=True)]
+    assert [row["score"] for row in found] == pytest.approx([max(pair) for pair in zip(*own, strict=True)], abs=1e-6)
+    assert all(row["knowledge_uncertainty"] >= 0 and "accepted" not in row for row in found)
+    assert main([*words, "--threshold", "0.5"]) == 0
+    assert all("accepted" in json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert main([*words, "--combine", "quantile", "--quantile", "2"]) == 2
+    assert "--quantile 2.0" in capsys.readouterr().err
+
+
+def test_the_help_names_the_combinations_that_there_are() -> None:
+    from apps.predict import COMBINATIONS
+    from nines.statistics import ensembles
+
+    assert COMBINATIONS == ensembles.COMBINATIONS
