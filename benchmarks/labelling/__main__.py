@@ -1,6 +1,7 @@
-"""Which labels to buy, and what ensembles are worth: `python -m benchmarks.labelling active_learning|ensembles`.
+"""Which labels to buy, how accurate they must be, and what ensembles are worth.
 
     python -m benchmarks.labelling active_learning --figure docs/figures/active_learning.png
+    python -m benchmarks.labelling labellers
     python -m benchmarks.labelling ensembles --members 10
 
 Heads with one hidden layer on the embeddings of the untrained MiniLM stand for the classifier, since hundreds of them
@@ -22,6 +23,7 @@ import numpy as np
 from benchmarks.labelling.active_learning import DECIDING, RANDOM, SELECTING, SIGNALS, decide, learn
 from benchmarks.labelling.ensembles import compare
 from benchmarks.labelling.figure import draw
+from benchmarks.labelling.labellers import labelled_by
 from benchmarks.labelling.material import Material, embedded, mean_of
 from benchmarks.paired import write_figures
 from nines.errors import ConfigError, NinesError
@@ -104,6 +106,23 @@ def ensembles(splits: dict[str, Material], unlabelled: Any, options: argparse.Na
     return {"seeds": found}
 
 
+def labellers(splits: dict[str, Material], options: argparse.Namespace) -> dict[str, Any]:
+    """Labellers of several accuracies, and three ways of spending the same number of readings on them."""
+    found: dict[str, list[dict[str, float]]] = {}
+    for seed in range(options.seed, options.seed + options.seeds):
+        for name, figures in labelled_by(splits, members=options.members, seed=seed).items():
+            found.setdefault(name, []).append(figures)
+        print(f"seed {seed} is done", file=sys.stderr, flush=True)
+    print(
+        "| missed, false alarms; readings bought; how they are spent | wrong labels | FNR | natural FNR | partial AUC |"
+    )
+    print("|---|---|---|---|---|")
+    for name, seeds in found.items():
+        cells = [mean_of(seeds, key) for key in ("wrong", "fnr", "natural_fnr", "partial_auc")]
+        print(f"| {name} | {' | '.join(cells)} |")
+    return {"seeds": found}
+
+
 def parser() -> argparse.ArgumentParser:
     """The options."""
     found = argparse.ArgumentParser(
@@ -112,7 +131,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = found.add_argument
-    add("experiment", choices=("active_learning", "ensembles"))
+    add("experiment", choices=("active_learning", "labellers", "ensembles"))
     add("--seeds", type=int, default=5, help="repetitions (5)")
     add("--seed", type=int, default=0, help="the first (0)")
     add("--members", type=int, default=5, help="heads of an ensemble (5)")
@@ -131,6 +150,8 @@ def main(arguments: list[str] | None = None) -> int:
         splits, unlabelled = embedded()
         if options.experiment == "ensembles":
             figures = ensembles(splits, unlabelled, options)
+        elif options.experiment == "labellers":
+            figures = labellers(splits, options)
         elif options.budgets[-1] > len(splits["train"].rows):
             raise ConfigError(f"--budgets: the pool has {len(splits['train'].rows)} rows")
         else:

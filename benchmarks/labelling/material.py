@@ -35,10 +35,12 @@ class Material:
     Attributes:
         features: Standardised by the training split, (rows, width), float32.
         rows: Labels, prompts, sources and weights; none is unsure.
+        ids: Name of each row.
     """
 
     features: NDArray[np.float32]
     rows: LabelledRows
+    ids: NDArray[np.str_]
 
     @property
     def injurious(self) -> NDArray[np.bool_]:
@@ -48,7 +50,7 @@ class Material:
     def take(self, places: NDArray[np.int64] | NDArray[np.bool_]) -> Material:
         """Some of the rows."""
         fields = (getattr(self.rows, field.name)[places] for field in dataclasses.fields(self.rows))
-        return Material(self.features[places], LabelledRows(*fields))
+        return Material(self.features[places], LabelledRows(*fields), self.ids[places])
 
 
 def embedded(source: str = EMBEDDED_SOURCE) -> tuple[dict[str, Material], NDArray[np.float32]]:
@@ -66,7 +68,10 @@ def embedded(source: str = EMBEDDED_SOURCE) -> tuple[dict[str, Material], NDArra
     ]
     found = {name: embeddings([(row.prompt, row.completion) for row in rows], source) for name, rows in splits.items()}
     mean, deviation = found["train"].mean(axis=0), found["train"].std(axis=0) + 1e-6
-    materials = {name: Material((found[name] - mean) / deviation, labelled_rows(rows)) for name, rows in splits.items()}
+    materials = {
+        name: Material((found[name] - mean) / deviation, labelled_rows(rows), np.array([row.id for row in rows]))
+        for name, rows in splits.items()
+    }
     return materials, (embeddings(unlabelled, source) - mean) / deviation
 
 
@@ -121,6 +126,6 @@ def mean_of(results: Sequence[Mapping[str, float]], name: str) -> str:
     from sweeps.report.intervals import mean_interval
 
     found = mean_interval([result[name] for result in results])
-    scale, unit = (100, " %") if name.endswith(("fnr", "fpr", "injurious")) else (1, "")
+    scale, unit = (100, " %") if name.endswith(("fnr", "fpr", "injurious", "wrong")) else (1, "")
     digits = 1 if unit else 3
     return f"{scale * found.mean:.{digits}f}{unit} [{scale * found.lower:.{digits}f}, {scale * found.upper:.{digits}f}]"

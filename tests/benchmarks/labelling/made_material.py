@@ -13,7 +13,8 @@ def split(rows: int, *, seed: int) -> Material:
     features[:, 0] += 3 * labels
     sources = np.where(np.arange(rows) % 2 == 0, "generated", "plain")
     weights = np.where(sources == "generated", 1.0, 0.0)
-    return Material(features, LabelledRows(labels, np.arange(rows) // 5, sources, weights))
+    ids = np.array([f"{seed}-{row}" for row in range(rows)])
+    return Material(features, LabelledRows(labels, np.arange(rows) // 5, sources, weights), ids)
 
 
 def splits() -> dict[str, Material]:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.labelling import __main__ as benchmark
-from benchmarks.labelling import active_learning, ensembles
+from benchmarks.labelling import active_learning, ensembles, labellers
 from nines.models.head_ensemble import HeadOptions
 from tests.benchmarks.labelling.made_material import split, splits
 
@@ -13,7 +13,7 @@ from tests.benchmarks.labelling.made_material import split, splits
 def _made(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmark, "embedded", lambda: (splits(), split(50, seed=9).features))
     quick = HeadOptions(width=4, steps=30, batch_size=64, learning_rate=0.05)
-    for module in (active_learning, ensembles):
+    for module in (active_learning, ensembles, labellers):
         monkeypatch.setattr(module, "varied", lambda count, *, seed: [quick] * count)
     monkeypatch.setattr(ensembles, "HeadOptions", lambda: quick)
 
@@ -34,6 +34,11 @@ def test_ensembles_print_a_row_each(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "| single, as wide as all | 2 | 2 |" in out
     assert "rank correlation" in out
+
+
+def test_labellers_print_a_row_for_each_design(capsys: pytest.CaptureFixture[str]) -> None:
+    assert benchmark.main(["labellers", "--seeds", "2", "--members", "2"]) == 0
+    assert "| 40%, 30%; 4,000; three, majority |" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
