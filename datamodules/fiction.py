@@ -31,6 +31,8 @@ class Fiction(L.LightningDataModule):
         packed_tokens: Put several texts into rows of at most so many tokens, at least `max_tokens`; None gives each
             text its row. Attention never crosses texts.
         loss_on: `completion` counts the tokens of completions only, `all` those of prompts, too. Stories count whole.
+        end_token: Learn where a story ends. False for completions of single sentences that sampling ends by itself:
+            a model that has learned to end behind a sentence ends behind the prompt's, too.
         batch_size: Training texts of one rank in one step.
         evaluation_batch_size: Texts of one rank in one evaluation step.
         sources: Train and evaluate on these sources only; None takes all.
@@ -57,6 +59,7 @@ class Fiction(L.LightningDataModule):
         max_tokens: int = 128,
         packed_tokens: int | None = None,
         loss_on: LossOn = "completion",
+        end_token: bool = True,
         batch_size: int = 32,
         evaluation_batch_size: int = 32,
         sources: Sequence[str] | None = None,
@@ -84,7 +87,8 @@ class Fiction(L.LightningDataModule):
                 raise ConfigError(f"datamodule.{reason} (got {dict(self.hparams)})")
         self.paths = (path,) if isinstance(path, str) else tuple(path)
         self.tokenizer_source = tokenizer
-        self.max_tokens, self.packed_tokens, self.loss_on = max_tokens, packed_tokens, loss_on
+        self.max_tokens, self.packed_tokens = max_tokens, packed_tokens
+        self.loss_on, self.end_token = loss_on, end_token
         self.batch_size, self.evaluation_batch_size = batch_size, evaluation_batch_size
         self.sources = None if sources is None else tuple(sources)
         self.labels = None if labels is None else tuple(labels)
@@ -127,6 +131,7 @@ class Fiction(L.LightningDataModule):
                 tokenizer,
                 max_tokens=self.max_tokens,
                 loss_on=self.loss_on,
+                end_token=self.end_token,
                 pad=tokenizer.pad_token_id,
             )
         return self._texts[split]

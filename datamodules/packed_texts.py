@@ -98,7 +98,7 @@ class TokenisedTexts:
 
 
 def tokenise_stories(
-    stories: Sequence[Story], tokenizer: Any, *, max_tokens: int, loss_on: LossOn, pad: int
+    stories: Sequence[Story], tokenizer: Any, *, max_tokens: int, loss_on: LossOn, pad: int, end_token: bool = True
 ) -> TokenisedTexts:
     """The tokens of stories, in order, a long text cut into several pieces.
 
@@ -106,12 +106,16 @@ def tokenise_stories(
     cut. Between prompt and completion is one space, unless there is other white space; after the end of a story comes
     the tokenizer's end token, which the loss counts.
 
+    Leave the end token out where completions are single sentences and sampling stops at a sentence's end: a model that
+    has learned to end behind each of them ends behind the prompt's last sentence as well, with nothing said.
+
     Args:
         stories: What to tokenise.
         tokenizer: Of transformers.
         max_tokens: The longest text.
         loss_on: `completion` counts the tokens of a completion only, `all` those of its prompt, too.
         pad: The id that fills rows.
+        end_token: Whether the end token comes after a story.
 
     Raises:
         DataError: Completions that are longer than `max_tokens` allows; each is named.
@@ -129,7 +133,7 @@ def tokenise_stories(
     source: list[int] = []
     problems: list[str] = []
     for story in stories:
-        ending = [end] if story.ends else []
+        ending = [end] if story.ends and end_token else []
         if story.prompt:
             completion = [*next(of_completion), *ending]
             kept = of_prompt[story.prompt][-max(1, max_tokens - len(completion)) :]

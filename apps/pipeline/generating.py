@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from apps.generation_output import as_row
 from apps.pipeline.stages import end_if_asked
+from nines.errors import UserError
 from nines.files import read_json, write_json, write_text
 
 if TYPE_CHECKING:
@@ -80,6 +81,9 @@ def sample_to(file: Path, prompts: Sequence[str], *, each: int, seed: int, sampl
     """Draw `each` completions of every prompt and write `file`; pairs of prompt and completion.
 
     A completion without any text is left out: there is nothing to judge.
+
+    Raises:
+        UserError: Most have no text: whatever is built on them would be built on nothing.
     """
     found = sampler.sample(prompts, completions=each, seed=seed)
     pairs = [
@@ -88,6 +92,12 @@ def sample_to(file: Path, prompts: Sequence[str], *, each: int, seed: int, sampl
         for attempt in attempts
         if attempt.text
     ]
+    drawn = len(prompts) * each
+    if len(pairs) < drawn / 2:
+        raise UserError(
+            f"the base policy says nothing: {drawn - len(pairs)} of {drawn} completions are empty; it ends at once, as "
+            "models do that learned to end behind every sentence (datamodule.end_token=false)"
+        )
     lines = (json.dumps({"prompt": prompt, "completion": text}, ensure_ascii=False) for prompt, text in pairs)
     write_text(file, "".join(f"{line}\n" for line in lines))
     return pairs

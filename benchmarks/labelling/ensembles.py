@@ -19,6 +19,7 @@ def compare(
 ) -> dict[str, dict[str, float]]:
     """Figures by name of one seed; `passes` are heads computed for a completion, `steps` those of training in all.
 
+    Members learn from bootstrap samples of the prompts, in one variant from all rows (Lakshminarayanan et al. 2017).
     Singles have the options that the ensemble's are varied around. One is as wide as all members together, so that it
     costs as much to use; one trains as many steps as all together. Students learn from the members' probabilities of
     the training rows and of unlabelled completions, and cost as much to use as one head.
@@ -47,12 +48,17 @@ def compare(
     for how in COMBINATIONS:
         add(f"ensemble, {how}", combine(on_valid, how), combine(on_test, how), passes=members, steps=members)
 
+    whole = HeadEnsemble(varied(members, seed=seed), seed=seed, bootstrap=False)
+    whole.fit(train.features, targets, prompts=train.rows.prompts)
+    scores = [combine(whole.probabilities(part.features)) for part in (valid, test)]
+    add("ensemble, mean, no bootstrap", *scores, passes=members, steps=members)
+
     read = np.concatenate([train.features, unlabelled])
     taught = ensemble.probabilities(read)
     mean = MeanStudent(seed=seed).fit(read, taught)
     distribution = DistributionStudent(seed=seed).fit(read, taught)
     for name, student in (("student of the mean", mean), ("student of the distribution", distribution)):
-        scores = student.probabilities(valid.features), student.probabilities(test.features)
+        scores = [student.probabilities(part.features) for part in (valid, test)]
         add(name, *scores, passes=1, steps=members + 1)
     found["student of the distribution"]["knowledge_correlation"] = float(
         stats.spearmanr(distribution.knowledge_uncertainty(test.features), mutual_information(on_test)).statistic

@@ -38,6 +38,8 @@ def test_a_completion_counts_from_its_first_token_to_the_end_token(tokenizer: An
     assert tokenizer.decode(texts.tokens[texts.loss_start[0] :]) == " She fell.<|end|>"
     everything = tokenise_stories([story], tokenizer, max_tokens=64, loss_on="all", pad=0)
     assert everything.loss_start.tolist() == [1]
+    endless = tokenise_stories([story], tokenizer, max_tokens=64, loss_on="completion", pad=0, end_token=False)
+    assert tokenizer.decode(endless.tokens) == "They ran on. She fell."
 
 
 def test_a_long_prompt_loses_its_start_and_a_long_completion_is_refused(tokenizer: Any) -> None:

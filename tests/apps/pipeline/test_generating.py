@@ -1,11 +1,13 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from apps.pipeline.generating import generate_to, read_rows, sample_to, sampler_of
 from apps.pipeline.stages import StopAsked
 from nines import stop_requests
+from nines.errors import UserError
 from nines.policies.attempts import Policy
 from nines.policies.base import BasePolicy
 from nines.policies.options import SamplingOptions
@@ -57,6 +59,18 @@ def test_several_completions_of_each_prompt_are_drawn_and_written(tmp_path: Path
     assert {prompt for prompt, _ in pairs} <= set(PROMPTS)
     assert all(text for _, text in pairs)
     assert len({text for _, text in pairs}) > len(PROMPTS)
+
+
+def test_a_base_policy_that_says_nothing_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    class Silent:
+        def sample(self, prompts: list[str], *, completions: int, seed: int) -> list[list[SimpleNamespace]]:
+            return [
+                [SimpleNamespace(text="So." if place == 0 else "") for place in range(completions)] for _ in prompts
+            ]
+
+    with pytest.raises(UserError, match=r"says nothing: \d+ of \d+ completions are empty.*end_token=false"):
+        sample_to(tmp_path / "c.jsonl", PROMPTS, each=3, seed=1, sampler=Silent())  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_rare_line_ends_within_a_text_do_not_end_a_row(tmp_path: Path) -> None:
