@@ -1,7 +1,7 @@
 """How long each estimator takes on a million items, on one core: `python -m benchmarks.estimators`.
 
 Prints a Markdown table of processor seconds (the best of a few runs) and exits with 1 if one takes longer than the
-limit. To add an estimator, append a `Case` to `CASES`.
+limit. To add an estimator, append a `Case` to `CASES`, or a line to `benchmarks.estimator_cases.PREPARED`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.estimator_cases import PREPARED
 from nines.statistics.calibration import KINDS, Kind, fit_calibration
 from nines.statistics.conformal import conformal_threshold
 from nines.statistics.intervals import clustered_interval
@@ -145,6 +146,7 @@ CASES: list[Case] = [
         lambda i: partial(rate_below, i.scores, i.prompts, thresholds=np.linspace(0, 1, 200), weights=i.weights),
     ),
     Case("trade-off curve", _on_rows(trade_off)),
+    *(Case(name, prepare) for name, prepare in PREPARED.items()),
 ]
 
 
