@@ -15,7 +15,8 @@
 PYTHON ?= python3
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
-JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# nproc would take OMP_NUM_THREADS for the number of cores.
+JOBS ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc 2>/dev/null || echo 2)
 TESTS ?= tests
 SLOW ?= slow
 
