@@ -21,8 +21,8 @@ def compare(
 
     Members learn from bootstrap samples of the prompts, in one variant from all rows (Lakshminarayanan et al. 2017).
     Singles have the options that the ensemble's are varied around. One is as wide as all members together, so that it
-    costs as much to use; one trains as many steps as all together. Students learn from the members' probabilities of
-    the training rows and of unlabelled completions, and cost as much to use as one head.
+    costs as much to use; one trains as many steps as all together. Students learn from the probabilities that the
+    members without bootstrap give the training rows and unlabelled completions, and cost as much to use as one head.
     """
     train, valid, test = splits["train"], splits["valid"], splits["test"]
     targets, base = train.injurious.astype(np.float64), HeadOptions()
@@ -54,13 +54,15 @@ def compare(
     add("ensemble, mean, no bootstrap", *scores, passes=members, steps=members)
 
     read = np.concatenate([train.features, unlabelled])
-    taught = ensemble.probabilities(read)
+    taught = whole.probabilities(read)
     mean = MeanStudent(seed=seed).fit(read, taught)
     distribution = DistributionStudent(seed=seed).fit(read, taught)
     for name, student in (("student of the mean", mean), ("student of the distribution", distribution)):
         scores = [student.probabilities(part.features) for part in (valid, test)]
         add(name, *scores, passes=1, steps=members + 1)
     found["student of the distribution"]["knowledge_correlation"] = float(
-        stats.spearmanr(distribution.knowledge_uncertainty(test.features), mutual_information(on_test)).statistic
+        stats.spearmanr(
+            distribution.knowledge_uncertainty(test.features), mutual_information(whole.probabilities(test.features))
+        ).statistic
     )
     return found
