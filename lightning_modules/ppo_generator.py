@@ -1,7 +1,7 @@
 """Distils a reward into a language model by PPO, RLOO or rejection sampling: the algorithm is `training_step`.
 
 What happens to numbers is in `nines.rl`, sampling in `nines.policies`, models and gradients in
-`lightning_modules.policy_optimisation`; this module puts them in order.
+`lightning_modules.policy_models` and `lightning_modules.policy_optimisation`; this module puts them in order.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lightning_modules.policy_optimisation import PolicyOptimisation, iteration_
 from lightning_modules.policy_sampling import Sampled, as_completions, without_cached_casts
 from lightning_modules.ppo_figures import completion_kl, rollout_figures
 from lightning_modules.ppo_update import UpdateFigures, imitation_loss, ppo_loss
-from lightning_modules.text_rewards import scored, with_empty_scored
+from lightning_modules.scored_samples import scored, with_empty_scored
 from nines.rl.masking import whiten
 from nines.rl.rewards import penalise_unfinished
 from nines.rl.rollout import Completions, Rollout, Targets, minibatches, share_of_rank, take

@@ -6,7 +6,6 @@ loaded at the first call, and two rewards that name the same model share it.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import importlib
 import math
@@ -16,7 +15,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lightning_modules.policy_sampling import Sampled
 from nines.errors import ConfigError, DataError
 
 Scores = NDArray[np.float64]
@@ -195,64 +193,6 @@ def score(
     parts = {name: _checked(part, prompts, completions) for name, part in reward.parts.items()}
     total = sum((reward.weights[name] * values for name, values in parts.items()), np.zeros(len(completions)))
     return total, parts
-
-
-def scored(reward: TextReward, sampled: Sequence[Sampled], prompts: Sequence[str]) -> list[Sampled]:
-    """Completions with total and parts of their rewards; empty ones stay as they are, for `with_empty_scored`.
-
-    Args:
-        reward: What judges.
-        sampled: The completions.
-        prompts: The prompts of their split, by row.
-
-    Raises:
-        DataError: The reward gave another number of values than it was given texts, or one that is not finite.
-    """
-    judged = [one for one in sampled if one.text]
-    if not judged:
-        return list(sampled)
-    stories, texts = [prompts[one.row] for one in judged], [one.text for one in judged]
-    totals, parts = score(reward, stories, texts)
-    accepted = acceptance(reward, stories, texts)
-    places = iter(range(len(judged)))
-    return [_with_values(one, next(places), totals, parts, accepted) if one.text else one for one in sampled]
-
-
-def with_empty_scored(sampled: Sequence[Sampled]) -> list[Sampled]:
-    """The same completions; an empty one, in which there is nothing to judge, gets what the worst of all others got.
-
-    Raises:
-        DataError: All are empty.
-    """
-    judged = [one for one in sampled if one.text]
-    if not judged:
-        raise DataError(f"all {len(sampled)} completions are empty: the policy ends every text at once")
-    worst = min(judged, key=lambda one: one.score)
-    rejected = None if worst.accepted is None else False
-    return [
-        one if one.text else dataclasses.replace(one, score=worst.score, parts=worst.parts, accepted=rejected)
-        for one in sampled
-    ]
-
-
-def _with_values(
-    one: Sampled,
-    place: int,
-    totals: Scores,
-    parts: Mapping[str, Scores],
-    accepted: NDArray[np.bool_] | None,
-) -> Sampled:
-    values = {name: float(part[place]) for name, part in parts.items()}
-    accepts = None if accepted is None else bool(accepted[place])
-    return dataclasses.replace(one, score=float(totals[place]), parts=values, accepted=accepts)
-
-
-def acceptance(reward: TextReward, prompts: Sequence[str], completions: Sequence[str]) -> NDArray[np.bool_] | None:
-    """Which completions a filter by the reward's own classifier would accept; None if no part has a threshold."""
-    for part in reward.parts.values() if isinstance(reward, WeightedSum) else [reward]:
-        if isinstance(part, ProbabilityInjurious) and part.threshold is not None:
-            return part.probabilities(prompts, completions) < part.threshold
-    return None
 
 
 def build_reward(spec: Any) -> TextReward:

@@ -5,18 +5,14 @@ import numpy as np
 import pytest
 
 from lightning_modules import text_rewards
-from lightning_modules.policy_sampling import Sampled
 from lightning_modules.text_rewards import (
     Imported,
     LogSafe,
     ProbabilityInjurious,
     ThresholdPenalty,
     WeightedSum,
-    acceptance,
     build_reward,
     score,
-    scored,
-    with_empty_scored,
 )
 from nines.errors import ConfigError, DataError
 from nines.run_folder import RunFolder
@@ -62,14 +58,6 @@ def test_the_penalty_begins_at_the_threshold_of_the_run_or_at_the_one_given(clas
         ThresholdPenalty(classifier="run")(PROMPTS, TEXTS)
 
 
-def test_a_filter_accepts_below_the_threshold_whichever_part_has_one(classifier):
-    both = WeightedSum(parts={"length": {"_target_": LENGTHS}, "safe": LogSafe(classifier="run")})
-    found = acceptance(both, PROMPTS, TEXTS)
-    assert found is not None
-    assert found.tolist() == [True, False, False]
-    assert acceptance(build_reward({"_target_": LENGTHS}), PROMPTS, TEXTS) is None
-
-
 def test_a_weighted_sum_tells_its_parts(classifier):
     constant = {"_target_": "tests.lightning_modules.test_text_rewards.Constant", "value": 2.0}
     reward = WeightedSum(
@@ -107,19 +95,6 @@ def test_values_that_are_none_stop_training():
         score(lambda prompts, completions: [1.0, 2.0], PROMPTS, TEXTS)
     with pytest.raises(DataError, match="nan for 'doubtful'"):
         score(lambda prompts, completions: [1.0, np.nan, 2.0], PROMPTS, TEXTS)
-
-
-def test_an_empty_completion_gets_what_the_worst_other_got_whichever_rank_it_is_on(classifier):
-    sampled = [Sampled(0, (1,), (2,), text, finished=True) for text in ("safe", "", "injured")]
-    reward = WeightedSum(parts={"safe": LogSafe(classifier="run", floor=-5.0)})
-    on_one = with_empty_scored(scored(reward, sampled, ["p"]))
-    on_two = with_empty_scored(scored(reward, sampled[:2], ["p"]) + scored(reward, sampled[2:], ["p"]))
-    assert on_one == on_two
-    assert [one.score for one in on_one] == pytest.approx([np.log(0.9), -5.0, -5.0])
-    assert [one.accepted for one in on_one] == [True, False, False]
-    assert on_one[1].parts == on_one[2].parts
-    with pytest.raises(DataError, match="all 1 completions are empty"):
-        with_empty_scored([sampled[1]])
 
 
 def test_a_trained_classifier_judges_texts(tmp_path: Path):
