@@ -88,6 +88,8 @@ class Mixture:
         drawn = [self._of_class(0.5)]
         for target in (0.0, 1.0):
             rows = self._of_class(target)
+            if len(rows) == 0:  # a teacher's soft labels may all lie on one side of a half
+                continue
             repeats, rest = divmod(wanted[target], len(rows))
             drawn += [rows] * repeats
             drawn.append(random.choice(rows, rest, replace=False))

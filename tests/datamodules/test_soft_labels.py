@@ -38,6 +38,13 @@ def test_scores_take_the_place_of_labels_and_rows_and_weights_stay(tmp_path: Pat
     assert mixture.targets.tolist() == [1.0, 0.0, -1.0]
 
 
+def test_scores_that_all_lie_on_one_side_are_trained_on(tmp_path: Path) -> None:
+    mixture = make_mixture(ROWS, MixtureOptions())
+    found = taught(mixture, ROWS, written(tmp_path / "teacher.jsonl", scored(ROWS, 0.3, 0.1, 0.4)))
+    assert found.draw(0).tolist() == [0, 1]
+    assert found.counts() == pytest.approx((0.4, 1.6))
+
+
 def test_a_row_without_a_score_is_named(tmp_path: Path) -> None:
     file = written(tmp_path / "teacher.jsonl", scored(ROWS[:1], 0.7))
     with pytest.raises(DataError, match="no score for 1 of 2 training rows, such as '2'"):
