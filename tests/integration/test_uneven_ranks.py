@@ -11,6 +11,10 @@ from tests.lightning_modules.rank_trainings import assert_same_training, trained
 
 pytestmark = pytest.mark.slow
 
+# A row that counted double would move weights by the learning rate, 1e-2. Adam makes of a gradient that is rounding
+# alone, which differs from CPU to CPU, a step of visible size.
+NEAR = {"atol": 5e-5, "rtol": 2e-4}
+
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_every_row_counts_alike_on_one_rank_and_on_two(
@@ -32,5 +36,5 @@ def test_every_row_counts_alike_on_one_rank_and_on_two(
     one, ddp, zero = (trained(tmp_path, name, **options) for name in ("one", "ddp", "zero2"))
     for two in (ddp, zero):
         # A loss is that of a rank's own rows; everything that follows from all of them is the same.
-        assert_same_training({**two, "losses": one["losses"]}, one, atol=5e-6, rtol=2e-5)
-    assert_same_training(zero, ddp, atol=5e-6, rtol=2e-5)
+        assert_same_training({**two, "losses": one["losses"]}, one, **NEAR)
+    assert_same_training(zero, ddp, **NEAR)
