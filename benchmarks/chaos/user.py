@@ -89,14 +89,16 @@ class User:
     def look_after(self, *, until: Callable[[], bool], seconds: float) -> None:
         """Start workers again when half of them or more are gone, until the sweep is finished and `until` holds.
 
+        `until` is asked at each look, also while the sweep is unfinished: it may have to mend what keeps it so.
+
         Raises:
             SweepError: It does not come to that in `seconds`.
         """
         end = time.monotonic() + seconds
         shown = ""
         while True:
-            finished = self._finished_or_unknown()
-            if finished and until():
+            finished, over = self._finished_or_unknown(), until()
+            if finished and over:
                 return
             if time.monotonic() > end:
                 raise SweepError(f"the sweep has not ended after {seconds:.0f} s: {self.state()}")
